@@ -40,7 +40,7 @@ use crate::{
     project::Project,
     refusals::{login_refused, too_many_refused},
     remote::Remote,
-    shared::{Guest, Shared, readiness},
+    shared::{Guest, NOT_ALIVE, Shared, readiness},
     socket::Socket,
     stream::Stream,
 };
@@ -145,7 +145,7 @@ impl Exchange {
                 debug!(remote = %guest.remote, %status, "a request is refused: {}", what.trim_end());
                 text(status, what)
             }
-            Ok(()) if guest.is_spare && request.uri().path() != HEALTH => {
+            Ok(()) if guest.is_spare && ![LIVE, READY, HEALTH].contains(&request.uri().path()) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the server has no descriptors left for this connection\n")
             }
             Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request, guest),
@@ -214,6 +214,12 @@ impl Exchange {
             (&Method::GET | &Method::HEAD, None) if request.uri().path() == HEALTH => {
                 let health = self.shared.health();
                 health.map_or_else(|why| text(StatusCode::SERVICE_UNAVAILABLE, why), |()| text(StatusCode::OK, "ok\n"))
+            }
+            (&Method::GET | &Method::HEAD, None) if request.uri().path() == LIVE => {
+                match self.shared.says_it_lives().await {
+                    true => text(StatusCode::OK, "ok\n"),
+                    false => text(StatusCode::SERVICE_UNAVAILABLE, NOT_ALIVE),
+                }
             }
             (&Method::GET | &Method::HEAD, None) if request.uri().path() == READY => {
                 let reasons = self.shared.unready();
@@ -463,6 +469,8 @@ pub(crate) fn text(status: StatusCode, what: &'static str) -> Response<Full<Byte
     response
 }
 
+/// Where a supervisor asks whether the process works.
+const LIVE: &str = "/livez";
 /// Where an operator asks how the server is.
 const HEALTH: &str = "/healthz";
 /// Where a load balancer, or another node, asks whether it is better off here than elsewhere.

@@ -26,7 +26,8 @@
 //! | ban or kick a user, revoke tokens, delete a user's data | [`Server::ban`], [`Server::kick`], [`Server::revoke_tokens`], [`Server::delete_data`] |
 //! | read figures | [`Server::stats`] |
 //!
-//! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, `/healthz` and `/readyz`.
+//! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, the REST API, `/livez`, `/readyz`
+//! and `/healthz`.
 //! [`core`] (the crate `rtm-core`) has the rules of the protocol, without IO.
 
 mod address;

@@ -96,7 +96,7 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, acc
                 shared.without_descriptor.fetch_add(1, Ordering::Relaxed);
                 shared.has_no_descriptors.store(true, Ordering::Relaxed);
                 shared.out_of_descriptors.warn(format_args!(
-                    "new connections are turned away, except for /healthz, until others have ended: {error}"
+                    "new connections are turned away, except for /livez, /readyz and /healthz, until others have ended: {error}"
                 ));
                 let spare = reserve.lend();
                 if spare.is_some()

@@ -209,7 +209,11 @@ impl Drop for Server {
 
 #[cfg(all(test, feature = "admin"))]
 mod tests {
-    use std::{sync::mpsc, thread, time::Duration};
+    use std::{
+        sync::{atomic::Ordering, mpsc},
+        thread,
+        time::Duration,
+    };
 
     use tokio::{task::yield_now, time::timeout};
 
@@ -249,6 +253,24 @@ mod tests {
             yield_now().await;
         }
         assert!(!server.handle().is_alive().await);
+    }
+
+    #[tokio::test]
+    async fn who_probes_a_server_often_has_it_looked_at_once_a_second() {
+        let server = server().await;
+        assert!(server.shared.says_it_lives().await);
+        let looked_at = server.shared.last_alive.lock().await.map(|(at, _)| at);
+        assert!(server.shared.says_it_lives().await);
+        assert_eq!(server.shared.last_alive.lock().await.map(|(at, _)| at), looked_at);
+        *server.shared.last_alive.lock().await = looked_at.map(|at| (at - Duration::from_secs(1), false));
+        assert!(server.shared.says_it_lives().await);
+    }
+
+    #[tokio::test]
+    async fn a_server_is_ready_again_when_it_has_descriptors_though_nobody_connects() {
+        let server = server().await;
+        server.shared.has_no_descriptors.store(true, Ordering::Relaxed);
+        assert!(server.shared.unready().is_empty());
     }
 
     #[tokio::test]

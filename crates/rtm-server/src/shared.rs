@@ -12,7 +12,7 @@ use std::{
 
 use rtm_codec::{AppId, UserId};
 use tokio::{
-    sync::{Notify, futures::OwnedNotified},
+    sync::{Mutex as AsyncMutex, Notify, futures::OwnedNotified},
     task::spawn_blocking,
     time::timeout,
 };
@@ -30,6 +30,7 @@ use crate::{
     memory::Memory,
     project::Project,
     remote::Remote,
+    spare::is_one_left,
     store::StoreQueue,
     tasks::Tasks,
     tls::Tls,
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) without_descriptor: AtomicU64,
     /// Whether the last connection was.
     pub(crate) has_no_descriptors: AtomicBool,
+    /// What [`says_it_lives`](Self::says_it_lives) has found last, and when.
+    pub(crate) last_alive: AsyncMutex<Option<(Instant, bool)>>,
     /// Connections without the header that a proxy puts before them, or not of a proxy.
     pub(crate) found_headerless: AtomicU64,
     /// Clients that came when the server went down.
@@ -135,12 +138,23 @@ impl Shared {
         let reasons = [
             (self.draining.is_announced(), "draining"),
             (self.store.is_failing(), "store"),
-            (self.has_no_descriptors.load(Ordering::Relaxed), "fds"),
-            (self.tls.as_ref().is_some_and(|tls| tls.fault().is_some()), "tls"),
+            (self.lacks_descriptors(), "fds"),
+            (self.tls.as_ref().is_some_and(Tls::is_out_of_date), "tls"),
             (self.memory.is_short(), "memory"),
             (!is_certain, "cluster"),
         ];
         reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()
+    }
+
+    /// Whether there was no descriptor for the last connection, and there still is none. It is tried out, because nobody may
+    /// connect any more to a server that says so.
+    fn lacks_descriptors(&self) -> bool {
+        if !self.has_no_descriptors.load(Ordering::Relaxed) {
+            return false;
+        }
+        let lacks = !is_one_left();
+        self.has_no_descriptors.store(lacks, Ordering::Relaxed);
+        lacks
     }
 
     /// Whether all its listeners accept and no project's lock is stuck. Answers after [`LOCK_TIMEOUT`] at the latest.
@@ -151,6 +165,22 @@ impl Shared {
         let shared = Arc::clone(self);
         let locked = spawn_blocking(move || shared.cores().iter().for_each(|project| project.wait_for_lock()));
         timeout(LOCK_TIMEOUT, locked).await.is_ok()
+    }
+
+    /// The same for whoever asks, however many do: one look after the other, each a second old at most.
+    pub(crate) async fn says_it_lives(self: &Arc<Self>) -> bool {
+        if self.has_lost_listener.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut last = self.last_alive.lock().await;
+        match *last {
+            Some((at, is_alive)) if instant().saturating_duration_since(at) < LIFE_FOR => is_alive,
+            _ => {
+                let is_alive = self.is_alive().await;
+                *last = Some((instant(), is_alive));
+                is_alive
+            }
+        }
     }
 
     /// What connections go by now. A reload leaves it as it is for whoever has it.
@@ -225,6 +255,9 @@ impl Draining {
     }
 }
 
+/// What `/livez` on every listener says of a server that does not live.
+pub(crate) const NOT_ALIVE: &str = "a project is stuck, or a listener has ended\n";
+
 /// The answer of `/readyz` on every listener, in JSON.
 pub(crate) fn readiness(reasons: &[&str]) -> String {
     let quoted: Vec<_> = reasons.iter().map(|reason| format!("\"{reason}\"")).collect();
@@ -232,5 +265,7 @@ pub(crate) fn readiness(reasons: &[&str]) -> String {
 }
 
 const WARN_PAUSE: Duration = Duration::from_secs(60);
+/// How long it counts that a server lives.
+const LIFE_FOR: Duration = Duration::from_secs(1);
 /// How long a project's lock may be held before it counts as stuck.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

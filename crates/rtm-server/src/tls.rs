@@ -164,10 +164,10 @@ impl Tls {
         self.loaded().acceptor.clone()
     }
 
-    /// Why clients would refuse a certificate now, even if they trust its issuer.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let chains = self.loaded().chains.clone();
-        chains.iter().find_map(|chain| warning(chain))
+    /// Whether the first certificate is out of date, which is shown to all who ask for no name of another.
+    pub(crate) fn is_out_of_date(&self) -> bool {
+        let first = self.loaded().chains.first().cloned();
+        first.is_some_and(|chain| fault(&chain, UnixTime::now()).as_ref().is_some_and(is_out_of_date))
     }
 
     /// When each certificate ends, in seconds since the Unix epoch, by its file.
@@ -340,6 +340,16 @@ pub(crate) fn certified(
     let fault = |what: String| unusable("key", &files.key, what);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(error.to_string()))?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| fault(error.to_string()))
+}
+
+fn is_out_of_date(fault: &CertificateError) -> bool {
+    matches!(
+        fault,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
 }
 
 /// Why clients would refuse a certificate, even if they trust its issuer.

@@ -8,13 +8,13 @@ use axum::{
 };
 
 use super::Admin;
-use crate::shared::readiness;
+use crate::shared::{NOT_ALIVE, readiness};
 
 /// The runtime turns, the listeners accept and no project's lock is stuck: whoever gets no answer may restart the server. The store is not asked.
 pub(super) async fn live(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    match admin.shared.is_alive().await {
+    match admin.shared.says_it_lives().await {
         true => (StatusCode::OK, "ok\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "a project is stuck, or a listener has ended\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, NOT_ALIVE),
     }
 }
 

@@ -293,6 +293,7 @@ impl ServerBuilder {
             has_lost_listener: AtomicBool::new(false),
             without_descriptor: AtomicU64::new(0),
             has_no_descriptors: AtomicBool::new(false),
+            last_alive: tokio::sync::Mutex::default(),
             found_full: AtomicU64::new(0),
             found_headerless: AtomicU64::new(0),
             found_draining: AtomicU64::new(0),

@@ -250,6 +250,17 @@ async fn a_handshake_that_a_proxy_has_spoilt_is_refused_with_what_to_set() {
 }
 
 #[tokio::test]
+async fn those_who_look_after_it_ask_the_port_of_clients_too() {
+    let server = server().await;
+    for (path, body) in [("/livez", "ok\n"), ("/healthz", "ok\n"), ("/readyz", "{\"ready\":true,\"reasons\":[]}")] {
+        for (method, wanted) in [("GET", body), ("HEAD", "")] {
+            let answer = http(server.local_addr(), format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+            assert_eq!((answer.status, answer.body.as_str()), (200, wanted), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_names_its_host_once() {
     let server = server().await;
     let address = server.local_addr();

@@ -31,7 +31,13 @@ async fn without_descriptors_those_who_are_there_stay_and_its_health_is_told_and
     }
     early.send(ClientFrame::Ping).await;
     assert_eq!(early.next().await, ServerFrame::Pong);
-    assert_eq!(http(address, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.status, 200);
+    let ask = async |path: &str| {
+        let answer = http(address, format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+        (answer.status, answer.body)
+    };
+    let ok = (200, "ok\n".to_owned());
+    assert_eq!((ask("/healthz").await, ask("/livez").await), (ok.clone(), ok));
+    assert_eq!(ask("/readyz").await, (503, "{\"ready\":false,\"reasons\":[\"fds\"]}".to_owned()));
     drop(crowd);
     // Turned away at first, perhaps.
     let mut late = soon("being let in", async {

@@ -279,6 +279,42 @@ async fn a_renewed_certificate_is_shown_to_new_clients_and_open_connections_stay
     alice.talks_with("alice", &mut bob, "bob").await;
 }
 
+#[tokio::test]
+async fn only_a_first_certificate_that_is_out_of_date_makes_a_server_unready() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = files_for(directory.path(), "localhost");
+    let made = |name: &str, change: &dyn Fn(&mut rcgen::CertificateParams)| {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let files =
+            TlsFiles::new(directory.path().join(format!("{name}.pem")), directory.path().join(format!("{name}.key")));
+        fs::write(files.certificate(), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(files.key(), key.serialize_pem()).unwrap();
+        files
+    };
+    let expired = made("expired", &|params| params.not_after = rcgen::date_time_ymd(2001, 1, 2));
+    let early = made("early", &|params| params.not_before = rcgen::date_time_ymd(2999, 1, 2));
+    let authority = made("authority", &|params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    for (certificates, is_ready) in [
+        (vec![&good, &expired, &early], true),
+        (vec![&authority, &good], true),
+        (vec![&expired, &good], false),
+        (vec![&early, &good], false),
+    ] {
+        let config = TlsConfig::new(certificates.iter().map(|files| (*files).clone()).collect());
+        let server = server_with_tls(config).await;
+        // Whoever asks by a name is shown the certificate that is for it.
+        let stream = handshake(server.local_addr(), "localhost", &[&good], None, &[&TLS13, &TLS12]).await.unwrap();
+        let text = get(stream, "/readyz").await.unwrap();
+        let wanted =
+            if is_ready { "{\"ready\":true,\"reasons\":[]}" } else { "{\"ready\":false,\"reasons\":[\"tls\"]}" };
+        assert!(text.ends_with(wanted), "{certificates:?}: {text}");
+    }
+}
+
 #[cfg(feature = "admin")]
 #[tokio::test]
 async fn the_admin_listener_speaks_tls_and_says_when_certificates_end() {
