@@ -31,6 +31,9 @@ use tokio::time::timeout;
 use tracing::debug;
 
 #[cfg(feature = "rest")]
+use rtm_codec::anyrtc::rest::RestRefusal;
+
+#[cfg(feature = "rest")]
 use crate::rest;
 use crate::{
     clock::instant,
@@ -140,7 +143,18 @@ impl Exchange {
             }
         };
         let guest = behind.as_ref().unwrap_or(&self.guest);
-        let mut response = match check(&request) {
+        let checked = check(&request);
+        #[cfg(feature = "rest")]
+        if request.method() != Method::OPTIONS && is_rest(&self.shared, &request) {
+            let refused = match checked {
+                Err((status, what)) => Some(rest::refusal(status, what)),
+                Ok(()) => guest.is_spare.then_some(RestRefusal::Unavailable),
+            };
+            let mut response = rest::answer(&self.shared, guest, request, refused).await;
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return response;
+        }
+        let mut response = match checked {
             Err((status, what)) => {
                 debug!(remote = %guest.remote, %status, "a request is refused: {}", what.trim_end());
                 text(status, what)
@@ -149,10 +163,6 @@ impl Exchange {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the server has no descriptors left for this connection\n")
             }
             Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request, guest),
-            #[cfg(feature = "rest")]
-            Ok(()) if request.method() != Method::OPTIONS && rest::is_for(&self.shared, &request) => {
-                rest::answer(&self.shared, guest, request).await
-            }
             Ok(()) => self.request(request, guest).await,
         };
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -167,7 +177,12 @@ impl Exchange {
             return Ok(None);
         }
         let client = live.proxies.client(peer.ip(), request.headers());
-        let admitted = self.shared.admission.admit_behind(client, instant()).ok_or(client)?;
+        let admission = &self.shared.admission;
+        let admitted = match is_rest(&self.shared, request) {
+            // How often back ends may call is the project's to say.
+            true => admission.admit_call(),
+            false => admission.admit_behind(client, instant()).ok_or(client)?,
+        };
         let remote = Remote { address: Some((client, 0).into()), ..self.guest.remote };
         let is_spare = self.guest.is_spare;
         Ok(Some(Arc::new(Guest { remote, is_spare, admitted, carrier: Some(Arc::clone(&self.guest)) })))
@@ -324,6 +339,17 @@ impl Exchange {
         }
         answer
     }
+}
+
+/// Whether a request is for the REST API, or a browser asks whether it may be.
+#[cfg(feature = "rest")]
+pub(crate) fn is_rest<B>(shared: &Shared, request: &Request<B>) -> bool {
+    !is_websocket(request.headers()) && rest::is_for(shared, request)
+}
+
+#[cfg(not(feature = "rest"))]
+pub(crate) fn is_rest<B>(_: &Shared, _: &Request<B>) -> bool {
+    false
 }
 
 /// Who wants to log in.

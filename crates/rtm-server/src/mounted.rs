@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::{
     clock::instant,
     handle::ServerHandle,
-    http::{Exchange, is_websocket, text},
+    http::{Exchange, is_rest, is_websocket, text},
     project::Project,
     remote::Remote,
     shared::Guest,
@@ -41,11 +41,11 @@ struct HandedOut {
 
 impl ServerHandle {
     /// Answers a request to the application's own HTTP server: a WebSocket handshake on any path (this server then serves the
-    /// connection), a request to the gateway of the vendor's wire, `/healthz`, or `/readyz`.
+    /// connection), a request to the gateway of the vendor's wire, a call of the REST API, `/livez`, `/readyz`, or `/healthz`.
     ///
     /// The HTTP server must speak HTTP/1.1 and allow upgrades. The request counts as a connection: above the server's limits
-    /// the answer is 503, above those of one address 429. It is also 503 once
-    /// [`shutdown`](crate::Server::shutdown) has begun.
+    /// the answer is 503, above those of one address 429; a call of the REST API does not count for its address. It is also
+    /// 503 once [`shutdown`](crate::Server::shutdown) has begun.
     ///
     /// # Cancel safety
     ///
@@ -60,15 +60,27 @@ impl ServerHandle {
         if shared.draining.has_begun() && is_websocket(request.headers()) {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, SHUTTING_DOWN);
         }
-        let Some(slot) = shared.admission.try_slot() else {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "the server has as many connections as it may have\n");
+        let is_rest = is_rest(shared, &request);
+        let slot = shared.admission.try_slot();
+        // A call that there is no room for is refused in the form of its API.
+        let is_spare = slot.is_none();
+        let admitted = match slot {
+            None if is_rest => shared.admission.admit_call(),
+            None => {
+                return refusal(StatusCode::SERVICE_UNAVAILABLE, "the server has as many connections as it may have\n");
+            }
+            Some(slot) => {
+                let ip = remote.address.map(|address| address.ip()).filter(|_| !is_rest);
+                let Some(admitted) = shared.admission.admit(ip, slot, instant()) else {
+                    return refusal(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "there are too many connections from this address\n",
+                    );
+                };
+                admitted
+            }
         };
-        let ip = remote.address.map(|address| address.ip());
-        let Some(admitted) = shared.admission.admit(ip, slot, instant()) else {
-            return refusal(StatusCode::TOO_MANY_REQUESTS, "there are too many connections from this address\n");
-        };
-        let exchange =
-            Exchange::new(Arc::clone(shared), Arc::new(Guest { remote, is_spare: false, admitted, carrier: None }));
+        let exchange = Exchange::new(Arc::clone(shared), Arc::new(Guest { remote, is_spare, admitted, carrier: None }));
         let (answer, answered) = oneshot::channel();
         // A task of the server, which ends with it.
         shared.tasks.spawn(async move {

@@ -84,8 +84,21 @@ pub(crate) fn is_for<B>(shared: &Shared, request: &Request<B>) -> bool {
     RestRoute::is_rest(request.uri().path()) && shared.live().rest.enabled
 }
 
-/// Answers a call of a back end.
-pub(crate) async fn answer<B>(shared: &Shared, guest: &Guest, request: Request<B>) -> Response<Full<Bytes>>
+/// What a call is answered whose request is refused for what any request is.
+pub(crate) fn refusal(status: StatusCode, what: &'static str) -> RestRefusal {
+    match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => RestRefusal::HeadTooLarge,
+        _ => Refusal::new(ErrorKind::InvalidArgument, what.trim_end()).into(),
+    }
+}
+
+/// Answers a call of a back end, which may be refused already.
+pub(crate) async fn answer<B>(
+    shared: &Shared,
+    guest: &Guest,
+    request: Request<B>,
+    refused: Option<RestRefusal>,
+) -> Response<Full<Bytes>>
 where
     B: Body + Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -95,7 +108,10 @@ where
     let asked = shared.http.begin(Api::Rest, request.method());
     let mut span = shared.traces.served(request.method(), request.headers());
     trace(&mut span, call_place, request_id, &request);
-    let done = call(shared, guest, request).await;
+    let done = match refused {
+        Some(refusal) => Err(refusal),
+        None => call(shared, guest, request).await,
+    };
     let (status, body) = match &done {
         Ok((project, answer)) => {
             let kind = shared.live().rest.channel_message_type;
@@ -133,7 +149,11 @@ where
         _ => {}
     }
     // What is left of a body that nobody wants would have to be read.
-    if !shared.draining.has_begun() && !matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+    let is_read = !matches!(
+        status,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    if !shared.draining.has_begun() && is_read && !guest.is_spare {
         response.extensions_mut().insert(Kept);
     }
     response
@@ -380,7 +400,7 @@ const CALLS: [(&str, Option<&str>); 7] = [
     ("unknown", None),
 ];
 /// What is answered; anything else counts as the last.
-const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 410, 413, 429, 501, 503, 507, 500];
+const STATUSES: [u16; 15] = [200, 400, 401, 403, 404, 405, 408, 410, 413, 429, 431, 501, 503, 507, 500];
 /// A token, and the user whose it is.
 const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
     (HeaderName::from_static("x-ar-token"), HeaderName::from_static("x-ar-uid")),

@@ -107,7 +107,7 @@ pub(crate) struct Draining {
 #[derive(Debug)]
 pub(crate) struct Guest {
     pub(crate) remote: Remote,
-    /// It has a descriptor of the last: it may only ask how the server is.
+    /// It has a descriptor of the last, or no room: it may only ask how the server is.
     pub(crate) is_spare: bool,
     pub(crate) admitted: Admitted,
     /// The proxy's connection that it came on, which takes up the room.

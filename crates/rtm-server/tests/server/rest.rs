@@ -97,6 +97,68 @@ impl BackEnd {
     }
 }
 
+/// The header of a proxy, and a server that believes it and lets an address connect twice an hour, one at a time.
+const FORWARDED: &str = "X-Forwarded-For: 203.0.113.7\r\n";
+
+async fn behind_a_proxy() -> Server {
+    rest_server(|config| {
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        config.client_address = rtm_server::ClientAddress::XForwardedFor;
+        config.connects_per_address = CallLimit::new(2, Duration::from_secs(3600));
+        config.max_connections_per_address = 1;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn calls_that_come_by_a_proxy_are_no_connections_of_their_client() {
+    let server = behind_a_proxy().await;
+    let mut client = Client::connect(server.local_addr(), Wire::Native).await;
+    client.log_in("bob").await;
+    let headers = format!("{FORWARDED}{}", basic("back-end:secret"));
+    let mut back_end = BackEnd::new(server.local_addr(), &headers).await;
+    let mut other = BackEnd::new(server.local_addr(), &headers).await;
+    for _ in 0..5 {
+        for back_end in [&mut back_end, &mut other] {
+            let answer = back_end.post("/rtm/users/alice/peer_messages", &hello()).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+    }
+    // What is no call counts as ever.
+    let ask = async |more: &str| {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: rtm\r\n{FORWARDED}{more}\r\n");
+        http(server.local_addr(), request).await.status
+    };
+    assert_eq!([ask("").await, ask("").await, ask("").await], [200, 200, 429]);
+    // Nor does the path of a call open a WebSocket past the limit.
+    let upgrade = format!(
+        "GET /dev/v2/project/{APP} HTTP/1.1\r\nHost: rtm\r\n{FORWARDED}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    assert_eq!(http(server.local_addr(), upgrade).await.status, 429);
+}
+
+#[tokio::test]
+async fn also_a_request_that_is_refused_as_such_is_answered_in_the_form_of_the_api() {
+    let server = rest_server(|_| {}).await;
+    let many = "X: y\r\n".repeat(101);
+    for (headers, status, reason) in [
+        ("Host: one\r\nHost: two\r\n", 400, "invalid_argument"),
+        ("", 400, "invalid_argument"),
+        (&format!("Host: rtm\r\n{many}"), 431, "head_too_large"),
+    ] {
+        let request =
+            format!("GET /dev/v2/project/{APP}/rtm/vendor/user_events HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        let answer = http(server.local_addr(), request).await;
+        let body = answer.json();
+        assert_eq!(
+            (answer.status, &body["result"], &body["reason"]),
+            (status, &json!("failed"), &json!(reason)),
+            "{body}"
+        );
+    }
+}
+
 fn basic(pair: &str) -> String {
     format!("Authorization: Basic {}\r\n", STANDARD.encode(pair))
 }

@@ -21,6 +21,8 @@ pub enum RestRefusal {
     Method(&'static str),
     /// The body is too long.
     TooLarge,
+    /// The target and the headers are too long, or too many.
+    HeadTooLarge,
     /// The server cannot serve the project now.
     Unavailable,
 }
@@ -93,6 +95,7 @@ impl RestRefusal {
             Self::NotFound => "there is no such call".into(),
             Self::Method(method) => format!("the method has to be {method}"),
             Self::TooLarge => "the body is too long".into(),
+            Self::HeadTooLarge => "the request's head is too long: it may have 16 KiB and 100 headers".into(),
             Self::Unavailable => "the server cannot serve this now: call again".into(),
         };
         let mut out = begin("failed", request_id);
@@ -127,6 +130,7 @@ impl RestRefusal {
             Self::NotFound => (404, INVALID, "unknown_path"),
             Self::Method(_) => (405, INVALID, "method"),
             Self::TooLarge => (413, INVALID, "too_large"),
+            Self::HeadTooLarge => (431, INVALID, "head_too_large"),
             Self::Unavailable => (503, "internal", "unavailable"),
         }
     }
