@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use rtm_codec::UserId;
+
 use super::{ConnId, Core, Counters, LogKind, Now, Stats, StoreWork, timer::Due};
 
 impl Core {
@@ -23,6 +25,12 @@ impl Core {
     #[must_use]
     pub fn connections(&self) -> Vec<ConnId> {
         self.hub.conns.keys().collect()
+    }
+
+    /// Who is logged in over a connection.
+    #[must_use]
+    pub fn user_of(&self, conn: ConnId) -> Option<UserId> {
+        self.user_id_of(self.hub.conns.get(conn)?.session?)
     }
 
     /// Whether an operator has ended the session that a connection had.

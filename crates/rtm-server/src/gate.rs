@@ -3,6 +3,7 @@
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use std::sync::Mutex;
 use std::{
+    any::Any,
     collections::{BTreeMap, VecDeque},
     fmt,
     future::Future,
@@ -17,7 +18,7 @@ use rtm_codec::{AppId, ClientFrame, Command, ErrorKind, Refusal, RtmMessage, Ser
 use rtm_core::Latencies;
 
 /// Who decides about what clients of a project do.
-pub(crate) trait Judge: fmt::Debug + Send + Sync {
+pub(crate) trait Judge: Any + fmt::Debug + Send + Sync {
     /// Whether a login has to be decided about.
     fn judges_logins(&self) -> bool;
 
@@ -74,7 +75,8 @@ pub(crate) enum Decision {
 
 /// Where the frames of a connection wait for decisions.
 pub(crate) struct Gate {
-    judge: Arc<dyn Judge>,
+    /// `None` when a reload has taken it away and an answer is still waited for.
+    judge: Option<Arc<dyn Judge>>,
     user_id: Option<UserId>,
     address: Option<IpAddr>,
     /// The decision about the first frame that waits.
@@ -85,7 +87,19 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(judge: Arc<dyn Judge>, user_id: Option<UserId>, address: Option<IpAddr>) -> Self {
-        Self { judge, user_id, address, verdict: None, is_first_free: false }
+        Self { judge: Some(judge), user_id, address, verdict: None, is_first_free: false }
+    }
+
+    /// Goes by another judge from now on, or by none. What was asked before is decided by the answer to that. Says whether the
+    /// gate is needed.
+    pub(crate) fn set_judge(&mut self, judge: Option<Arc<dyn Judge>>) -> bool {
+        self.judge = judge;
+        self.judge.is_some() || self.verdict.is_some()
+    }
+
+    /// Whether a frame has to be decided about.
+    fn judges(&self, frame: &ClientFrame) -> bool {
+        self.judge.as_ref().is_some_and(|judge| judge.judges(frame))
     }
 
     /// Who the client is, once the server has said so.
@@ -117,10 +131,10 @@ impl Gate {
                 }
             }
             let first = usize::from(self.is_first_free);
-            let free = first + pending.iter().skip(first).take_while(|frame| !self.judge.judges(frame)).count();
-            match pending.front() {
-                Some(frame) if free == 0 => {
-                    self.verdict = Some(self.judge.judge(frame, self.user_id.as_ref(), self.address));
+            let free = first + pending.iter().skip(first).take_while(|frame| !self.judges(frame)).count();
+            match (pending.front(), &self.judge) {
+                (Some(frame), Some(judge)) if free == 0 => {
+                    self.verdict = Some(judge.judge(frame, self.user_id.as_ref(), self.address));
                 }
                 _ => return free.min(pending.len()),
             }
@@ -134,8 +148,11 @@ impl Gate {
 
     /// Takes out what nobody has decided about: its connection is gone.
     pub(crate) fn drop_undecided(&self, pending: &mut VecDeque<ClientFrame>) {
+        if self.verdict.is_some() {
+            pending.pop_front();
+        }
         let mut is_free = self.is_first_free;
-        pending.retain(|frame| std::mem::take(&mut is_free) || !self.judge.judges(frame));
+        pending.retain(|frame| std::mem::take(&mut is_free) || !self.judges(frame));
     }
 }
 

@@ -242,6 +242,11 @@ impl Project {
         self.with(|state, now| state.core.close(now, conn, reason));
     }
 
+    /// Who is logged in over a connection.
+    pub(crate) fn user_of(&self, conn: ConnId) -> Option<UserId> {
+        self.state().core.user_of(conn)
+    }
+
     /// A login was answered after this time: with a session for this user, or not.
     #[cfg(feature = "admin")]
     pub(crate) fn login_answered(&self, conn: ConnId, wire: Wire, took: Duration, user_id: Option<&UserId>) {

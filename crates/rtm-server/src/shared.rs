@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -41,6 +41,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) live: RwLock<Arc<Live>>,
+    /// How often `live` was replaced: whoever keeps something of it sees by this when to look again.
+    pub(crate) reloads: AtomicU32,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) draining: Draining,
@@ -191,6 +193,13 @@ impl Shared {
     /// Connections go by this from now on.
     pub(crate) fn replace(&self, live: Live) {
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        self.reloads.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often that was done. To be asked before [`live`](Self::live).
+    #[inline]
+    pub(crate) fn reloads(&self) -> u32 {
+        self.reloads.load(Ordering::Acquire)
     }
 
     /// The core of a project that serves a user.

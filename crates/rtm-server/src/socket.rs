@@ -58,6 +58,8 @@ pub(crate) struct Socket {
     pending: VecDeque<ClientFrame>,
     /// Where they wait besides, if somebody decides about them.
     gate: Option<Box<Gate>>,
+    /// After how many reloads it was made.
+    reloads: u32,
     /// How many bytes were read since frames began to wait.
     held: usize,
     /// What the socket did not take yet.
@@ -127,6 +129,7 @@ impl Socket {
             early,
             pending: VecDeque::new(),
             gate: None,
+            reloads: 0,
             held: 0,
             outbox: Outbox::default(),
             more: false,
@@ -341,6 +344,7 @@ impl Socket {
 
     /// Hands over the last frames of a connection that ends here.
     fn finish(&mut self, scratch: &mut Scratch) {
+        self.look_at_hooks();
         if let Phase::Handed(Handed { project, conn, wire, .. }) = &self.phase {
             scratch.pending.extend(scratch.frames.drain(..));
             if let Some(gate) = &self.gate {
@@ -360,6 +364,9 @@ impl Socket {
         }
         scratch.pending.extend(scratch.frames.drain(..));
         self.look_at_verdict(cx, scratch);
+        if !scratch.pending.is_empty() {
+            self.look_at_hooks();
+        }
         while let Phase::Handed(Handed { project, conn, wire, traffic, .. }) = &mut self.phase {
             let has_room = self.outbox.len() + scratch.write.len() + self.wire.waiting() < UNSENT_BYTES;
             let free = match &mut self.gate {

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, RwLock,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
     },
 };
 
@@ -272,6 +272,7 @@ impl ServerBuilder {
                 webhooks,
                 ..Live::new(&config, projects, judges)
             })),
+            reloads: AtomicU32::new(0),
             tasks: Arc::default(),
             admission: Arc::new(Admission::new(AdmissionLimits::from(&config), now.instant)),
             draining: Draining::default(),

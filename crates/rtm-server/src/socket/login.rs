@@ -122,6 +122,7 @@ impl Socket {
     fn hand_over(&mut self, project: &Arc<Project>, login: Box<Login>, since: Instant) {
         let address = self.guest.remote.address;
         let ip = address.map(|address| address.ip());
+        self.reloads = self.shared.reloads();
         let judge = self.shared.live().judges.get(&login.app_id).cloned();
         self.gate = judge.map(|judge| Box::new(Gate::new(judge, login.user_id.clone(), ip)));
         let visitor = Some(Box::new(Visitor { user: login.user_id.clone(), since }));
@@ -133,6 +134,38 @@ impl Socket {
             Phase::Handed(Handed { project: Arc::clone(project), conn, visitor, wire, end: End::Gone, traffic });
         self.timer = None;
         self.websocket.set_max_message(MESSAGE_BYTES);
+    }
+
+    /// Goes by the hooks that a reload has given the project, if there was one.
+    #[inline]
+    pub(super) fn look_at_hooks(&mut self) {
+        let reloads = self.shared.reloads();
+        if self.reloads != reloads {
+            self.take_hooks(reloads);
+        }
+    }
+
+    #[cold]
+    fn take_hooks(&mut self, reloads: u32) {
+        let Phase::Handed(Handed { project, conn, visitor, .. }) = &self.phase else { return };
+        self.reloads = reloads;
+        let judge = self.shared.live().judges.get(project.app_id()).cloned();
+        match (&mut self.gate, judge) {
+            (Some(gate), judge) => {
+                if !gate.set_judge(judge) {
+                    self.gate = None;
+                }
+            }
+            (none, Some(judge)) => {
+                let user_id = match visitor {
+                    Some(visitor) => visitor.user.clone(),
+                    None => project.user_of(*conn),
+                };
+                let ip = self.guest.remote.address.map(|address| address.ip());
+                *none = Some(Box::new(Gate::new(judge, user_id, ip)));
+            }
+            (None, None) => {}
+        }
     }
 
     /// Refuses a login that no core has seen.

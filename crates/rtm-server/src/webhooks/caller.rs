@@ -12,7 +12,7 @@ use hyper::{
 };
 
 use super::{
-    client::{HttpClient, Reply, Route, fault},
+    client::{FilesDigest, HttpClient, Reply, Route, fault},
     config::{Hook, HookConfig, HookTarget, WebhookConfig},
     signature::{WebhookSecret, signature},
 };
@@ -93,6 +93,11 @@ impl Caller {
         };
         let uri = target.url.parse().unwrap_or_default();
         Ok(Self { client: HttpClient::new(uri, &route, target.timeout)?, secrets: target.secrets.clone() })
+    }
+
+    /// What tells the files that it has read from others.
+    pub(crate) fn files(&self) -> FilesDigest {
+        self.client.files()
     }
 
     /// Posts a body that is known by this id, as often as it is sent.

@@ -26,6 +26,7 @@ use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use sha2::{Digest as _, Sha256};
 use tokio::{
     net::lookup_host,
     time::{Instant, timeout_at},
@@ -60,7 +61,11 @@ pub(crate) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     uri: Uri,
     timeout: Duration,
+    files: FilesDigest,
 }
+
+/// What tells the certificates and the key that were read from others.
+pub(crate) type FilesDigest = [u8; 32];
 
 impl HttpClient {
     /// One for this address. Reads the files that `route` names. Blocks.
@@ -69,17 +74,20 @@ impl HttpClient {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(timeout));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(route)?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+        let (tls, files) = tls(route)?;
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .retry_canceled_requests(true)
             .build(connector);
-        Ok(Self { client, uri, timeout })
+        Ok(Self { client, uri, timeout, files })
+    }
+
+    /// Of the files that it has read, and of the system's authorities if it goes by those.
+    pub(crate) fn files(&self) -> FilesDigest {
+        self.files
     }
 
     /// Posts this, and gives the answer or what went wrong, in words.
@@ -135,31 +143,52 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn tls(route: &Route) -> Result<rustls::ClientConfig, ServerError> {
+fn tls(route: &Route) -> Result<(rustls::ClientConfig, FilesDigest), ServerError> {
     let fault = |key: &str, path: &Path, what: String| ServerError::Tls { key: key.into(), path: path.into(), what };
     let mut roots = RootCertStore::empty();
+    let mut digest = Sha256::new();
+    let mut digest_all = |all: &[CertificateDer<'_>]| {
+        digest.update(all.len().to_be_bytes());
+        for one in all {
+            digest.update(one.len().to_be_bytes());
+            digest.update(one);
+        }
+    };
     match &route.ca_file {
         Some(path) => {
             let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            for certificate in found.map_err(|error| fault("ca_file", path, error.to_string()))? {
+            let found = found.map_err(|error| fault("ca_file", path, error.to_string()))?;
+            digest_all(&found);
+            for certificate in found {
                 roots.add(certificate).map_err(|error| fault("ca_file", path, error.to_string()))?;
             }
             if roots.is_empty() {
                 return Err(fault("ca_file", path, "there is no certificate in it".to_owned()));
             }
         }
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        None => {
+            let mut found = rustls_native_certs::load_native_certs().certs;
+            found.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+            digest_all(&found);
+            roots.add_parsable_certificates(found);
+        }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| fault("ca_file", Path::new(""), error.to_string()))?
         .with_root_certificates(roots);
-    let Some((certificate, key)) = &route.identity else { return Ok(config.with_no_client_auth()) };
-    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let Some((certificate, key)) = &route.identity else {
+        return Ok((config.with_no_client_auth(), digest.finalize().into()));
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = chain.map_err(|error| fault("client_certificate", certificate, error.to_string()))?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| fault("client_key", key, error.to_string()))?;
-    config.with_client_auth_cert(chain, private).map_err(|error| fault("client_key", key, error.to_string()))
+    digest_all(&chain);
+    digest.update(private.secret_der());
+    let config = config.with_client_auth_cert(chain, private);
+    let config = config.map_err(|error| fault("client_key", key, error.to_string()))?;
+    Ok((config, digest.finalize().into()))
 }
 
 /// Finds addresses, and only such as may be reached: what a name leads to is known only here.

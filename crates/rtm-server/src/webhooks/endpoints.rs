@@ -69,7 +69,7 @@ impl Endpoints {
                 |running: &Running| running.project.app_id() == &app_id && running.webhook.config.name == config.name;
             let old = before.iter().position(is_its).map(|at| before.swap_remove(at));
             let running = match old {
-                Some(old) if old.webhook.config == config && Arc::ptr_eq(&old.project, project) => old,
+                Some(old) if old.webhook.is_as(&config, &caller) && Arc::ptr_eq(&old.project, project) => old,
                 old => {
                     let old = old.map(|old| {
                         old.webhook.order(Order::Stop);

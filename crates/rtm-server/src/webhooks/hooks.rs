@@ -1,6 +1,7 @@
 //! What a back end is asked before something is done.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     net::IpAddr,
     sync::{
@@ -32,6 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Hooks {
     app_id: AppId,
+    config: Vec<Hook>,
     hooks: BTreeMap<HookKind, Arc<Asked>>,
     /// What was asked so far, also before a reload.
     figures: Questions,
@@ -73,15 +75,20 @@ struct Reply {
     text: Option<String>,
 }
 
-/// Those who decide about what clients do, by project. They go on counting where those before them did.
+/// Those who decide about what clients do, by project. Who stays as it was is the same; others go on counting where those
+/// before them did.
 pub(crate) async fn judges(configs: Vec<HookConfig>, before: &Judges) -> Result<Judges, ServerError> {
-    let figures: BTreeMap<AppId, Questions> =
-        before.iter().map(|(app_id, judge)| (app_id.clone(), judge.questions())).collect();
+    let before = before.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let asking = configs.into_iter().filter(|config| !config.hooks.is_empty());
         let judge = |HookConfig { app_id, hooks, .. }: HookConfig| {
-            let figures = figures.get(&app_id).cloned().unwrap_or_default();
-            let judge: Arc<dyn Judge> = Arc::new(Hooks::new(app_id.clone(), hooks, figures)?);
+            let old = before.get(&app_id);
+            let figures = old.map(|old| old.questions()).unwrap_or_default();
+            let new = Hooks::new(app_id.clone(), hooks, figures)?;
+            let judge: Arc<dyn Judge> = match old {
+                Some(old) if new.is_as(&**old) => Arc::clone(old),
+                _ => Arc::new(new),
+            };
             Ok((app_id, judge))
         };
         asking.map(judge).collect()
@@ -92,6 +99,7 @@ pub(crate) async fn judges(configs: Vec<HookConfig>, before: &Judges) -> Result<
 impl Hooks {
     /// Those of a project. Reads the files that they name. Blocks.
     pub(crate) fn new(app_id: AppId, hooks: Vec<Hook>, figures: Questions) -> Result<Self, ServerError> {
+        let config = hooks.clone();
         let asked = hooks.into_iter().map(|hook| {
             let caller = Caller::of_hook(&hook)?;
             Ok((hook.kind, Arc::new(Asked { caller, on_error: hook.on_error, failed: Seldom::default() })))
@@ -104,7 +112,14 @@ impl Hooks {
             }
         }
         let start = u64::from_le_bytes(random_bytes()?);
-        Ok(Self { app_id, hooks, figures, start, questions: AtomicU64::new(0) })
+        Ok(Self { app_id, config, hooks, figures, start, questions: AtomicU64::new(0) })
+    }
+
+    /// Whether a judge goes by the same settings, and has read the same files.
+    fn is_as(&self, judge: &dyn Any) -> bool {
+        let files = |hooks: &Self| hooks.hooks.values().map(|asked| asked.caller.files()).collect::<Vec<_>>();
+        let hooks = judge.downcast_ref::<Self>();
+        hooks.is_some_and(|hooks| hooks.config == self.config && files(hooks) == files(self))
     }
 
     fn hook(&self, frame: &ClientFrame) -> Option<&Arc<Asked>> {
@@ -254,6 +269,36 @@ fn decision(body: &[u8], kind: HookKind) -> Result<Decision, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn hooks_stay_the_same_until_their_settings_or_files_are_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca_file = directory.path().join("ca.pem");
+        let renew = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            std::fs::write(&ca_file, made.cert.pem()).unwrap();
+        };
+        renew();
+        let app_id = AppId::new("0123456789abcdef0123456789abcdef").unwrap();
+        let secret = super::super::WebhookSecret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let mut target = super::super::HookTarget::new("https://example.com/", vec![secret]);
+        target.ca_file = Some(ca_file.clone());
+        let mut config = HookConfig::new(app_id.clone());
+        config.hooks = vec![Hook::new(HookKind::AuthorizeJoin, target, OnError::Deny)];
+        let mut last = judges(vec![config.clone()], &Judges::new()).await.unwrap();
+        let mut is_the_same = async |config: &HookConfig| {
+            let next = judges(vec![config.clone()], &last).await.unwrap();
+            let is_the_same = Arc::ptr_eq(&last[&app_id], &next[&app_id]);
+            last = next;
+            is_the_same
+        };
+        assert!(is_the_same(&config).await);
+        renew();
+        assert!(!is_the_same(&config).await, "another file in the same place");
+        config.hooks[0].on_error = OnError::Allow;
+        assert!(!is_the_same(&config).await, "another setting");
+        assert!(is_the_same(&config).await);
+    }
 
     #[test]
     fn only_clear_answers_decide() {

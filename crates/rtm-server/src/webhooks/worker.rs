@@ -175,6 +175,11 @@ impl Webhook {
         (webhook, task)
     }
 
+    /// Whether it would be the same with these settings, and the files that were read for them.
+    pub(super) fn is_as(&self, config: &WebhookConfig, caller: &Caller) -> bool {
+        self.config == *config && self.caller.files() == caller.files()
+    }
+
     /// How it is.
     pub(crate) fn status(&self) -> WebhookStatus {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -335,6 +335,111 @@ async fn what_was_asked_is_counted_also_over_a_reload() {
     assert_eq!(calls("filter_message", "failed").await, Some(0.0));
 }
 
+/// A server whose hooks can be others at the next reload.
+struct Changing {
+    server: Server,
+    config: Arc<Mutex<rtm_server::ServerConfig>>,
+}
+
+impl Changing {
+    async fn start(hooks: Vec<Hook>) -> Self {
+        let mut config = rtm_server::ServerConfig::default();
+        config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+        config.projects = vec![app_id().into()];
+        let mut asked = HookConfig::new(app_id());
+        asked.hooks = hooks;
+        config.hooks = vec![asked];
+        let next = Arc::new(Mutex::new(config.clone()));
+        let source = Arc::clone(&next);
+        let builder = rtm_server::ServerBuilder::from(config);
+        let builder = builder.config_source(move || Ok::<_, String>(source.lock().unwrap().clone()));
+        Self { server: builder.start().await.unwrap(), config: next }
+    }
+
+    async fn reload(&self, hooks: Vec<Hook>) {
+        self.config.lock().unwrap().hooks[0].hooks = hooks;
+        self.server.reload().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reload_gives_open_connections_other_hooks() {
+    let (old, new) = (
+        BackEnd::start(|_| says(&json!({ "text": "of the old one" }))).await,
+        BackEnd::start(|_| says(&json!({ "text": "of the new one" }))).await,
+    );
+    let filter = |back_end: &BackEnd| vec![back_end.hook(HookKind::FilterMessage, OnError::Deny)];
+    let changing = Changing::start(Vec::new()).await;
+    for wire in [Wire::Native, Wire::Vendor] {
+        let mut bob = Client::login(changing.server.local_addr(), Wire::Native, "bob").await;
+        let mut alice = Client::login(changing.server.local_addr(), wire, "alice").await;
+        let mut number = 0;
+        for (hooks, text) in [
+            (Vec::new(), "as it was sent"),
+            (filter(&old), "of the old one"),
+            (filter(&new), "of the new one"),
+            (Vec::new(), "as it was sent"),
+        ] {
+            changing.reload(hooks).await;
+            number += 1;
+            alice.send(to_peer(number, "as it was sent")).await;
+            assert_eq!(texts(&mut bob, 1).await, [text], "{wire:?}");
+        }
+        let wanted = json!({
+            "type": "filter_message", "app_id": APP, "user_id": "alice", "peer_id": "bob", "text": "as it was sent",
+            "address": "127.0.0.1",
+        });
+        assert_eq!((old.questions().pop(), new.questions().pop()), (Some(wanted.clone()), Some(wanted)), "{wire:?}");
+    }
+    assert_eq!((old.questions().len(), new.questions().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_secret_that_a_reload_takes_away_signs_nothing_more() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": true }))).await;
+    let good = back_end.hook(HookKind::FilterMessage, OnError::Deny);
+    let mut other = good.clone();
+    other.target.secrets = vec![WebhookSecret::new("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX").unwrap()];
+    let changing = Changing::start(vec![other]).await;
+    let mut bob = Client::login(changing.server.local_addr(), Wire::Native, "bob").await;
+    let mut alice = Client::login(changing.server.local_addr(), Wire::Native, "alice").await;
+    alice.send(to_peer(1, "unsigned")).await;
+    assert!(refused(&mut alice, 1).await.is_some(), "the back end takes no other signature");
+    changing.reload(vec![good]).await;
+    alice.send(to_peer(2, "signed")).await;
+    assert_eq!(texts(&mut bob, 1).await, ["signed"]);
+}
+
+#[tokio::test]
+async fn what_was_asked_before_a_reload_is_decided_by_the_answer_to_it() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": false, "reason": "rude" }))).await;
+    back_end.may_answer.forget_permits(1000);
+    let filter = || vec![back_end.hook(HookKind::FilterMessage, OnError::Deny)];
+    let changing = Changing::start(filter()).await;
+    let address = changing.server.local_addr();
+    let mut bob = Client::login(address, Wire::Native, "bob").await;
+    let mut alice = Client::login(address, Wire::Native, "alice").await;
+    let mut carol = Client::login(address, Wire::Native, "carol").await;
+    for client in [&mut alice, &mut carol] {
+        client.send(to_peer(1, "asked about")).await;
+    }
+    soon("both questions", async {
+        while back_end.questions().len() < 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    changing.reload(Vec::new()).await;
+    alice.send(to_peer(2, "free")).await;
+    // Nobody has decided about the message of one that is gone.
+    carol.send_raw(Message::Close(None)).await;
+    carol.closed().await;
+    back_end.may_answer.add_permits(2);
+    assert!(refused(&mut alice, 1).await.unwrap().1.contains("rude"));
+    assert_eq!(texts(&mut bob, 1).await, ["free"]);
+    assert_eq!(back_end.questions().len(), 2);
+}
+
 #[tokio::test]
 async fn a_private_address_is_not_asked_unless_it_is_allowed() {
     let secrets = vec![WebhookSecret::new(SECRET).unwrap()];
