@@ -145,6 +145,11 @@ impl BackEnd {
         }
     }
 
+    /// Whether somebody still waits.
+    pub(super) fn is_open(&self, asker: Asker) -> bool {
+        self.open.contains_key(&asker.request)
+    }
+
     /// The store has read what somebody waits for. Gives who, unless it is too late.
     pub(super) fn close(&mut self, asker: Asker) -> Option<Origin> {
         self.open.remove(&asker.request).map(|pending| pending.origin)

@@ -23,6 +23,7 @@ use super::{
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     notes::{Asker, Note, Queued, event_bytes},
+    rest_events::RestReadings,
     store::{HistoryFilter, HistorySpan},
     timer::Due,
 };
@@ -56,6 +57,7 @@ pub(super) struct Rest {
     messages: Calls,
     history: Calls,
     events: Calls,
+    pub(super) readings: RestReadings,
 }
 
 /// When the last calls were made, as many as a limit allows.
@@ -392,6 +394,7 @@ impl Core {
 
     /// Nobody has what back ends wait for.
     pub(super) fn forget_back_end(&mut self) {
+        self.rest.readings.forget();
         for origin in self.hub.back_end.forget() {
             let gone = Refusal::new(ErrorKind::Failure, "the server has left its cluster");
             self.answer_origin(origin, Some(Err(gone)));

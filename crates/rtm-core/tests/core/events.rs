@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    Answer, AttributeKey, ChannelAttributeTarget, ErrorKind, Event, JoinChannel, LeaveChannel, SendInvitation,
-    SendOutcome, SetChannelAttributes, SetLocalUserAttributes, Text, Token,
+    Answer, AttributeKey, ChannelAttributeTarget, ErrorKind, Event, JoinChannel, LeaveChannel, Refusal, SendInvitation,
+    SendOutcome, SessionId, SetChannelAttributes, SetLocalUserAttributes, Text, Token,
     anyrtc::rest::{RestAnswer, RestCall, RestEvent, RestEventsOf},
 };
 use rtm_core::{
     AdminAnswer, AdminCall, EventAnswer, EventLogStart, EventPage, EventQuery, EventType, EventTypes, EventValue,
-    ProjectConfig, RestCaller, RestKey, Restriction, StoreWork, store::EventCursor,
+    HttpId, LogKey, LoggedEvent, Place, ProjectConfig, ProjectEvent, RestCaller, RestKey, Restriction, StateKey,
+    StoreWork, store::EventCursor,
 };
 
 use crate::harness::*;
@@ -447,6 +448,72 @@ fn of_unread_events_back_ends_get_the_newest_2000_in_answers_of_1000() {
 }
 
 #[test]
+fn of_however_many_unread_events_back_ends_get_the_newest_2000() {
+    let mut world = logging(with_key());
+    world.store.append_events(many_joins(140_000));
+    let events = rest_events(&mut world, RestEventsOf::Channels).unwrap();
+    assert_eq!((events.len(), events[0].at_ms), (1000, START_MS + 138_000));
+    let events = rest_events(&mut world, RestEventsOf::Channels).unwrap();
+    assert_eq!((events.len(), events[0].at_ms), (1000, START_MS + 139_000));
+    assert_eq!(world.core.counters().overwritten(), 138_000);
+}
+
+#[test]
+fn what_no_call_was_given_in_time_is_there_for_the_next_one() {
+    let reads: fn(&StoreWork) -> bool = |work| matches!(work, StoreWork::Read { log: LogKey::Events, .. });
+    let moves: fn(&StoreWork) -> bool = |work| matches!(work, StoreWork::Put { key: StateKey::EventCursor(_), .. });
+    for holds in [reads, moves] {
+        let mut world = logging(with_key());
+        let alice = world.login("alice");
+        world.logout(alice);
+        world.store.holds = Some(holds);
+        let late = ask_for_events(&mut world, RestEventsOf::Users);
+        world.advance(secs(10));
+        assert_eq!(answers_to_rest(&mut world), [(late, Err(ErrorKind::Failure))]);
+        // One that comes meanwhile waits, and has it.
+        let next = ask_for_events(&mut world, RestEventsOf::Users);
+        assert_eq!(answers_to_rest(&mut world), []);
+        world.store.holds = None;
+        world.pump();
+        let answers = answers_to_rest(&mut world);
+        let [(answered, Ok(events))] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!((*answered, events.len()), (next, 2));
+        assert_eq!(rest_events(&mut world, RestEventsOf::Users).unwrap(), []);
+    }
+}
+
+#[test]
+fn a_call_that_was_too_slow_spares_the_next_one_what_is_overwritten() {
+    let mut world = logging(with_key());
+    world.store.append_events(many_joins(10_000));
+    world.store.holds = Some(
+        |work| matches!(work, StoreWork::Read { log: LogKey::Events, after: Some(Place(after)), .. } if *after > 0),
+    );
+    let late = ask_for_events(&mut world, RestEventsOf::Channels);
+    world.advance(secs(10));
+    assert_eq!(answers_to_rest(&mut world), [(late, Err(ErrorKind::Failure))]);
+    world.store.holds = None;
+    world.pump();
+    // It has seen two pages of the log, and 2,000 events of these may yet be given.
+    let passed = world.core.counters().overwritten();
+    assert!((1..=4096 - 2000).contains(&passed), "{passed}");
+    let events = rest_events(&mut world, RestEventsOf::Channels).unwrap();
+    assert_eq!((events.len(), events[0].at_ms), (1000, START_MS + 8000));
+    assert_eq!(world.core.counters().overwritten(), 8000);
+}
+
+#[test]
+fn calls_that_come_together_get_each_event_once() {
+    let mut world = logging(with_key());
+    world.store.append_events(many_joins(1500));
+    let calls: Vec<_> = (0..3).map(|_| ask_for_events(&mut world, RestEventsOf::Channels)).collect();
+    world.pump();
+    let answers = answers_to_rest(&mut world);
+    let got: Vec<_> = answers.iter().map(|(id, events)| (*id, events.as_ref().unwrap().len())).collect();
+    assert_eq!(got, [(calls[0], 1000), (calls[1], 500), (calls[2], 0)]);
+}
+
+#[test]
 fn events_are_read_ten_times_a_second_and_by_keys_alone() {
     let mut world = logging(with_key());
     for _ in 0..10 {
@@ -539,16 +606,38 @@ fn line(event: &rtm_core::NumberedEvent) -> String {
 }
 
 fn rest_events(world: &mut World, events_of: RestEventsOf) -> Result<Vec<RestEvent>, ErrorKind> {
+    let id = ask_for_events(world, events_of);
+    let (answered, answer) = answers_to_rest(world).pop().expect("an answer");
+    assert_eq!(answered, id);
+    answer
+}
+
+fn ask_for_events(world: &mut World, events_of: RestEventsOf) -> HttpId {
     let caller = RestCaller::Key { id: "back-end".into(), secret: Token::new("secret").unwrap() };
-    let id = world.core.rest(world.now, &caller, RestCall::Events(events_of));
+    world.core.rest(world.now, &caller, RestCall::Events(events_of))
+}
+
+fn answers_to_rest(world: &mut World) -> Vec<(HttpId, Result<Vec<RestEvent>, ErrorKind>)> {
     world.pump();
     let mut answers = Vec::new();
     world.core.take_rest_answers(&mut answers);
-    let (answered, answer) = answers.pop().expect("an answer");
-    assert_eq!(answered, id);
-    match answer {
+    let events = |answer| match answer {
         Ok(RestAnswer::Events(events)) => Ok(events),
         Ok(other) => panic!("{other:?}"),
-        Err(refusal) => Err(refusal.kind),
-    }
+        Err(Refusal { kind, .. }) => Err(kind),
+    };
+    answers.into_iter().map(|(id, answer)| (id, events(answer))).collect()
+}
+
+/// That somebody joined a channel, each a millisecond after the one before.
+fn many_joins(count: u64) -> Vec<LoggedEvent> {
+    let join = |at| {
+        let event = ProjectEvent::MemberJoined {
+            channel_id: room("room"),
+            user_id: uid("alice"),
+            session: SessionId([7; 16]).into(),
+        };
+        LoggedEvent { time: START_MS + at, event }
+    };
+    (0..count).map(join).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rtm_codec::{AppId, UserId};
 use rtm_core::{
-    LogEntry, LogKey, StoreDone, StoreFailed, StoreJob, StoreWork,
+    LogEntry, LogKey, LoggedEvent, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendStats, Memory, StateKey, StateKind, StateValue, Task, read_state},
 };
 
@@ -45,6 +45,13 @@ impl MemoryStore {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Puts events into the log that no core has written.
+    pub(crate) fn append_events(&mut self, events: Vec<LoggedEvent>) {
+        let work = StoreWork::AppendEvents { events, is_awaited: false };
+        let app_id = app_id();
+        self.backend.apply(vec![Task { app_id: &app_id, work }]).remove(0).unwrap();
     }
 
     /// How much there is.
