@@ -1,16 +1,20 @@
 //! The log of events that back ends read: what is written, in which order, and what is said of events that could not be.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::{
     Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas,
     Reason, StoreAnswer, StoreFailed, StoreWork,
+    admin::EXPIRY_EVERY,
     event_duty::{EventDuty, PAUSE},
     event_promises::EventPromises,
     event_replay::Replay,
     jobs::{EventCount, Waiting},
     store::EVENT_BYTES,
-    timer::Due,
+    timer::{Alarm, Due},
 };
 
 /// The log of a project, as this core writes it.
@@ -38,6 +42,8 @@ pub(super) struct EventLog {
     pub(super) duty: EventDuty,
     pub(super) promises: EventPromises,
     figures: EventFigures,
+    /// When events that are too old go, if that is more often than once an hour.
+    expiry: Alarm,
 }
 
 /// How the writing of the log goes.
@@ -113,6 +119,11 @@ impl EventLog {
         self.settings.enabled && !matches!(self.stage, Stage::Off)
     }
 
+    /// The time of the oldest events that are kept, in milliseconds since the Unix epoch.
+    fn oldest(&self, now: Now) -> u64 {
+        now.unix_ms.saturating_sub(u64::try_from(self.settings.keep_for.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Whether what happens is given to the store at once.
     pub(super) fn is_writing(&self) -> bool {
         matches!(self.stage, Stage::On)
@@ -169,6 +180,7 @@ impl Core {
         self.event_log = EventLog { stage, server, figures, has_draining, ..EventLog::default() };
         self.event_log.set_settings(settings, self.config.quotas);
         self.measure_stored_bytes(now);
+        self.plan_event_expiry(now);
         match start {
             EventLogStart::AfterRestart => self.read_to_recover(),
             EventLogStart::Held => {}
@@ -325,11 +337,32 @@ impl Core {
         }
         (self.event_log.since_expiry, self.event_log.bytes_since_expiry) = (0, 0);
         let max_bytes = Some(self.event_log.max_bytes).filter(|most| *most > 0);
-        let EventSettings { keep_for, keep_count, .. } = self.event_log.settings;
-        let before = now.unix_ms.saturating_sub(u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX));
+        let keep_count = self.event_log.settings.keep_count;
+        let before = self.event_log.oldest(now);
         let kind = super::LogKind::Events;
         self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)), max_bytes });
         self.measure_stored_bytes(now);
+    }
+
+    /// Events that are kept for a short time are dropped more often than once an hour, so that each goes soon after its time.
+    pub(super) fn plan_event_expiry(&mut self, now: Now) {
+        let EventSettings { enabled, keep_for, .. } = self.event_log.settings;
+        let every = (keep_for / LATER_BY).max(SHORTEST_EXPIRY);
+        if enabled && every < EXPIRY_EVERY {
+            self.event_log.expiry.set(&mut self.hub.timers, now.instant + every, Due::EventExpiry);
+        }
+    }
+
+    /// Has the store drop the events that are too old. It does not count the others for that.
+    pub(super) fn event_expiry_due(&mut self, now: Now, at: Instant) {
+        if self.event_log.expiry.take(at) {
+            if self.event_log.is_on() {
+                let before = self.event_log.oldest(now);
+                let kind = super::LogKind::Events;
+                self.jobs.tell(StoreWork::Expire { kind, before, keep: None, max_bytes: None });
+            }
+            self.plan_event_expiry(now);
+        }
     }
 
     /// This core has left its cluster: nothing that it knows is true any more. It begins again when it has joined.
@@ -405,5 +438,8 @@ const WAITING: usize = 32 * 1024;
 const UNDER_WAY: usize = 8192;
 /// After which part of what is kept the store is told to drop what is too many.
 const EXPIRED_PARTS: usize = 16;
+/// An event goes at most so much of its time too late, where that is less than an hour; but not less than a second.
+const LATER_BY: u32 = 16;
+const SHORTEST_EXPIRY: Duration = Duration::from_secs(1);
 /// How many events are read at once.
 const PAGE: usize = 1024;

@@ -277,11 +277,13 @@ impl Core {
     /// Takes another configuration of the same project; its App ID stays. Sessions stay, also those of users who could not log
     /// in any more, and what is under way ends at the time that it was given. Everything else is judged by the new limits and
     /// settings from here on. A client learns new limits when it comes back.
-    pub fn reconfigure(&mut self, config: ProjectConfig) {
+    pub fn reconfigure(&mut self, now: Now, config: ProjectConfig) {
+        let now = self.time(now);
         let app_id = self.config.app_id.clone();
         self.config = ProjectConfig { app_id, ..config };
         self.hub.settings = self.config.settings;
         self.event_log.set_settings(self.config.events, self.config.quotas);
+        self.plan_event_expiry(now);
         if self.edge.as_ref().is_some_and(|edge| edge.draining.is_some()) {
             self.hub.settings.away_channel_messages = draining::ALL;
         }
@@ -462,6 +464,7 @@ impl Core {
                 Due::Drain => self.drain_due(now),
                 Due::Expiry => self.expire_stored(now),
                 Due::Events => self.events_due(now),
+                Due::EventExpiry => self.event_expiry_due(now, at),
                 Due::Subscriptions => self.look_after_subscriptions(now),
                 Due::Restrictions => self.restrictions_due(now),
             }

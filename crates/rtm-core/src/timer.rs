@@ -21,6 +21,7 @@ pub(super) enum Due {
     Drain,
     Expiry,
     Events,
+    EventExpiry,
     Subscriptions,
     Restrictions,
 }

@@ -294,7 +294,7 @@ impl Project {
 
     /// Goes by another configuration from now on.
     pub(crate) fn reconfigure(self: &Arc<Self>, config: &ProjectConfig) {
-        self.with(|state, _| state.core.reconfigure(config.clone()));
+        self.with(|state, now| state.core.reconfigure(now, config.clone()));
     }
 
     /// The server is about to go down: that stands in the log of events.

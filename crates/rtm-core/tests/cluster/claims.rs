@@ -34,7 +34,7 @@ fn one_login_a_minute(nodes: usize) -> World {
     for core in &mut world.cores {
         let mut config = core.config().clone();
         config.limits.set(LimitedCall::Login, CallLimit::new(1, secs(60)));
-        core.reconfigure(config);
+        core.reconfigure(world.now, config);
     }
     world
 }

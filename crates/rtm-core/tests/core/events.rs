@@ -514,6 +514,32 @@ fn calls_that_come_together_get_each_event_once() {
 }
 
 #[test]
+fn events_go_soon_after_the_time_for_which_they_are_kept() {
+    let mut short = config();
+    short.events.keep_for = secs(60);
+    let mut world = logging(short);
+    world.advance(secs(30));
+    world.login("alice");
+    let ages = |world: &mut World| {
+        let events = page(world, None, EventTypes::ALL, 100).events;
+        events.iter().map(|event| world.now.unix_ms - event.logged.time).collect::<Vec<_>>()
+    };
+    world.advance(secs(30));
+    assert_eq!(ages(&mut world), [60_000, 30_000, 30_000]);
+    world.advance(secs(4));
+    assert_eq!(ages(&mut world), [34_000, 34_000]);
+    // Who read up to there is told what it missed.
+    let behind = page(&mut world, Some(0), EventTypes::ALL, 100);
+    assert!(line(&behind.events[0]).starts_with("log.truncated from=1 "), "{behind:?}");
+    // A new configuration holds for what is there.
+    let mut shorter = config();
+    shorter.events.keep_for = secs(10);
+    world.core.reconfigure(world.now, shorter);
+    world.advance(secs(1));
+    assert_eq!(ages(&mut world), []);
+}
+
+#[test]
 fn events_are_read_ten_times_a_second_and_by_keys_alone() {
     let mut world = logging(with_key());
     for _ in 0..10 {

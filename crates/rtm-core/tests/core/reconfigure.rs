@@ -19,12 +19,12 @@ fn with(change: impl FnOnce(&mut ProjectConfig)) -> ProjectConfig {
 fn sessions_stay_and_new_logins_are_judged_by_the_new_certificate() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
-    world.core.reconfigure(with(|config| config.certificates = vec![CERTIFICATE.parse().unwrap()]));
+    world.core.reconfigure(world.now, with(|config| config.certificates = vec![CERTIFICATE.parse().unwrap()]));
     world.request(alice, to_peer(1, "bob", "still here"));
     assert_eq!(world.texts(bob), ["still here"]);
     let carol = world.try_login(login_of("carol"));
     assert_eq!(world.refused(carol).unwrap().kind, ErrorKind::InvalidToken);
-    world.core.reconfigure(config());
+    world.core.reconfigure(world.now, config());
     world.login("carol");
 }
 
@@ -36,12 +36,12 @@ fn new_limits_hold_from_the_next_call_on() {
         world.request(alice, to_peer(n, "bob", "x"));
     }
     let limit = CallLimit::new(2, Duration::from_secs(3));
-    world.core.reconfigure(with(|config| config.limits.set(LimitedCall::SendMessage, limit)));
+    world.core.reconfigure(world.now, with(|config| config.limits.set(LimitedCall::SendMessage, limit)));
     let mut send = |n| world.call(alice, to_peer(n, "bob", "x")).err().map(|refusal| refusal.kind);
     assert_ne!(send(4), Some(ErrorKind::TooOften), "what was not counted does not count");
     assert_ne!(send(5), Some(ErrorKind::TooOften));
     assert_eq!(send(6), Some(ErrorKind::TooOften));
-    world.core.reconfigure(config());
+    world.core.reconfigure(world.now, config());
     assert_ne!(world.call(alice, to_peer(7, "bob", "x")).err().map(|it| it.kind), Some(ErrorKind::TooOften));
     let again = world.resume(alice);
     assert_eq!(world.welcome(again).limits, Some(config().limits));
@@ -69,10 +69,10 @@ fn a_session_that_holds_more_than_it_may_from_now_on_is_given_time() {
     for n in 0..30 {
         send(&mut world, n);
     }
-    world.core.reconfigure(with(|config| config.settings.session_bytes = 512 << 10));
+    world.core.reconfigure(world.now, with(|config| config.settings.session_bytes = 512 << 10));
     send(&mut world, 30);
     assert!(world.is_open(bob), "it holds twice what it may, as one that came back could");
-    world.core.reconfigure(with(|config| config.settings.session_bytes = 16 << 10));
+    world.core.reconfigure(world.now, with(|config| config.settings.session_bytes = 16 << 10));
     for n in 31..40 {
         send(&mut world, n);
     }
@@ -87,7 +87,7 @@ fn a_session_may_hold_more_from_now_on() {
     for client in [alice, bob] {
         world.request(client, JoinChannel { channel_id: room("r") });
     }
-    world.core.reconfigure(with(|config| config.settings.session_bytes = 4 << 20));
+    world.core.reconfigure(world.now, with(|config| config.settings.session_bytes = 4 << 20));
     world.stop_acks(bob);
     for n in 0..20 {
         let message = SendChannelMessage {
@@ -104,7 +104,7 @@ fn a_session_may_hold_more_from_now_on() {
 #[test]
 fn the_app_id_stays() {
     let mut world = World::new();
-    world.core.reconfigure(ProjectConfig::new(AppId::new("fedcba9876543210fedcba9876543210").unwrap()));
+    world.core.reconfigure(world.now, ProjectConfig::new(AppId::new("fedcba9876543210fedcba9876543210").unwrap()));
     assert_eq!(world.core.app_id().as_str(), APP_ID);
     world.login("alice");
 }
