@@ -10,6 +10,7 @@ use std::{
 };
 
 use rtm_codec::{CloseReason, Family};
+use rtm_server::core::EventType;
 
 #[test]
 fn every_link_of_a_page_finds_its_file_and_its_heading() {
@@ -102,6 +103,29 @@ fn the_faq_has_every_error_with_its_numbers_and_every_close_code() {
         let cells = [reason.websocket_code().to_string(), format!("`{reason:?}`")];
         assert!(rows.iter().any(|row| row[..2] == cells), "docs/faq.md does not have {cells:?}");
     }
+}
+
+#[test]
+fn the_page_about_events_has_every_type_once() {
+    let page = read("docs/operations.md");
+    let mut listed = Vec::new();
+    for row in rows(&page, "## Events") {
+        let mut group = "";
+        for word in row[0].split('`').skip(1).step_by(2) {
+            // In a row `.sent` is of the group of the type before it.
+            match word.strip_prefix('.') {
+                Some(end) => listed.push(format!("{group}.{end}")),
+                None => {
+                    group = word.split_once('.').unwrap().0;
+                    listed.push(word.to_owned());
+                }
+            }
+        }
+    }
+    listed.sort();
+    let mut types: Vec<_> = EventType::ALL.iter().map(|event_type| event_type.name()).collect();
+    types.sort();
+    assert_eq!(listed, types);
 }
 
 #[test]
