@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use rtm_codec::{Abilities, CallName, ErrorKind, SendOutcome};
 
+use super::project_event::EventType;
+
 pub use self::histograms::{Histogram, Latencies};
 
 /// Counters of a project since its start.
@@ -33,6 +35,7 @@ pub struct Counters {
     resumes: Counts<{ ResumeResult::ALL.len() }>,
     replayed: Histogram,
     overwritten: u64,
+    logged: Counts<{ EventType::ALL.len() }>,
 }
 
 /// What went wrong for a session since it began, or came to this node of a cluster.
@@ -357,12 +360,14 @@ impl Counters {
             resumes,
             replayed,
             overwritten,
+            logged,
         } = self;
         let all_sizes = sizes.iter_mut().flatten().zip(other.sizes.iter().flatten());
         all_sizes.for_each(|(sizes, more)| sizes.merge(more));
         resumes.merge(&other.resumes);
         replayed.merge(&other.replayed);
         *overwritten += other.overwritten;
+        logged.merge(&other.logged);
         refused_calls.iter_mut().zip(&other.refused_calls).for_each(|(counts, more)| counts.merge(more));
         logins.iter_mut().zip(&other.logins).for_each(|(counts, more)| counts.merge(more));
         quotas.merge(&other.quotas);
@@ -464,6 +469,23 @@ impl Counters {
     #[must_use]
     pub fn overwritten(&self) -> u64 {
         self.overwritten
+    }
+
+    /// Events that were written to the log, by type: of all types that can be there.
+    pub fn logged_events(&self) -> impl Iterator<Item = (EventType, u64)> {
+        // Readers are told of that one, and nobody writes it.
+        let is_written = |(event_type, _): &(EventType, u64)| *event_type != EventType::LogTruncated;
+        EventType::ALL.iter().copied().zip(self.logged.0).filter(is_written)
+    }
+
+    /// Events of these types are in the log, but for the missing ones, counted from 0.
+    pub(super) fn logged(&mut self, types: &[EventType], missing: &[usize]) {
+        types.iter().for_each(|event_type| self.logged.add(*event_type as usize));
+        for event_type in missing.iter().filter_map(|at| types.get(*at)) {
+            if let Some(count) = self.logged.0.get_mut(*event_type as usize) {
+                *count = count.saturating_sub(1);
+            }
+        }
     }
 
     /// A message is taken.

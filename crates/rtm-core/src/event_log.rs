@@ -52,8 +52,6 @@ pub(super) struct EventLog {
 pub struct EventFigures {
     /// The number of the last event that this core wrote; 0 for none.
     pub last: u64,
-    /// Events written since the start.
-    pub written: u64,
     /// Events that the store could not keep since the start.
     pub lost: u64,
     /// Events that wait for the store.
@@ -63,9 +61,8 @@ pub struct EventFigures {
 impl EventFigures {
     /// Adds those of another core of the same project.
     pub fn merge(&mut self, other: &Self) {
-        let Self { last, written, lost, waiting } = self;
+        let Self { last, lost, waiting } = self;
         *last = (*last).max(other.last);
-        *written += other.written;
         *lost += other.lost;
         *waiting += other.waiting;
     }
@@ -290,11 +287,12 @@ impl Core {
     /// The store has written events, or failed to.
     pub(super) fn events_written(&mut self, now: Now, count: &EventCount, result: Result<StoreAnswer, StoreFailed>) {
         let log = &mut self.event_log;
-        log.under_way = log.under_way.saturating_sub(count.entries);
+        let entries = count.types.len();
+        log.under_way = log.under_way.saturating_sub(entries);
         let lost = match result {
             Ok(StoreAnswer::EventsAppended { last: Place(last), missing }) => {
-                let written = count.entries.saturating_sub(missing.len());
-                log.figures.written += written as u64;
+                let written = entries.saturating_sub(missing.len());
+                self.hub.counters.logged(&count.types, &missing);
                 log.figures.last = log.figures.last.max(last);
                 log.since_expiry += written;
                 log.bytes_since_expiry += (written * EVENT_BYTES) as u64;
@@ -312,7 +310,7 @@ impl Core {
                 self.answer_all_promised();
             }
         }
-        self.events_done(count.entries);
+        self.events_done(entries);
         let log = &self.event_log;
         let is_over = log.max_bytes > 0 && log.bytes_since_expiry > log.max_bytes / EXPIRED_PARTS as u64;
         if is_over || log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, Revision, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Conversation, Core, HttpId, JobId, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, StateValue,
+    Conversation, Core, EventType, HttpId, JobId, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, StateValue,
     StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork, StoredMessage,
     arena::SessionKey,
     attributes::{Kept, Written},
@@ -124,7 +124,8 @@ pub(super) struct Jobs {
 /// What is in a part of the log.
 #[derive(Debug)]
 pub(super) struct EventCount {
-    pub(super) entries: usize,
+    /// Of each entry.
+    pub(super) types: Box<[EventType]>,
     /// Which of them are gaps, and for how many events each stands.
     gaps: Vec<(usize, u64)>,
 }
@@ -143,13 +144,14 @@ impl EventCount {
             ProjectEvent::LogGap { lost } => Some((at, lost)),
             _ => None,
         };
-        Self { entries: events.len(), gaps: events.iter().enumerate().filter_map(gap).collect() }
+        let types = events.iter().map(|event| event.event.event_type()).collect();
+        Self { types, gaps: events.iter().enumerate().filter_map(gap).collect() }
     }
 
     /// What is lost if these entries are missing; `None` for all of them.
     pub(super) fn lost(&self, missing: Option<&[usize]>) -> EventsLost {
         let gaps = self.gaps.iter().filter(|(at, _)| missing.is_none_or(|missing| missing.contains(at)));
-        let events = (missing.map_or(self.entries, <[usize]>::len) - gaps.clone().count()) as u64;
+        let events = (missing.map_or(self.types.len(), <[usize]>::len) - gaps.clone().count()) as u64;
         EventsLost { events, in_all: events + gaps.map(|(_, lost)| lost).sum::<u64>() }
     }
 }

@@ -26,7 +26,7 @@ use super::project_event::LoggedEvent;
 pub use rtm_codec::StoredMessage;
 
 pub use self::{
-    backend::{Backend, BackendError, BackendStats, Page, StoredBytes, Task, read_state},
+    backend::{Backend, BackendError, BackendKind, BackendStats, Page, StoredBytes, Task, read_state},
     keys::{Conversation, LogKey, LogKind, Place, StateKey, StateKind},
     memory::Memory,
     search::{HistoryFilter, HistorySpan},

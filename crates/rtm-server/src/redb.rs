@@ -26,8 +26,8 @@ use std::{
 
 use ::redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTableMetadata, StorageError};
 use rtm_core::store::{
-    Backend, BackendError, BackendStats, LogKind, Page, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, Task,
-    record::RecordError,
+    Backend, BackendError, BackendKind, BackendStats, LogKind, Page, StateKey, StateKind, StateValue, StoreAnswer,
+    StoreWork, Task, record::RecordError,
 };
 use tracing::{info, warn};
 
@@ -320,10 +320,11 @@ impl Backend for Redb {
 
     fn stats(&mut self) -> Result<BackendStats, BackendError> {
         let damaged = self.damage.count();
+        let bytes = fs::metadata(&self.path).ok().map(|file| file.len());
         self.with("read", |database| {
             let transaction = database.begin_read()?;
             let mut stats = BackendStats::default();
-            stats.damaged = damaged;
+            (stats.kind, stats.bytes, stats.damaged) = (BackendKind::Redb, bytes, damaged);
             for kind in LogKind::ALL {
                 *stats.entries(kind) = match log_table(kind) {
                     Some(table) => transaction.open_table(table.entries)?.len()?,

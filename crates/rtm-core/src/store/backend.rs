@@ -77,10 +77,41 @@ pub fn read_state(
     }
 }
 
+/// What a backend keeps things in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackendKind {
+    /// Something of which this crate does not know.
+    #[default]
+    Other,
+    /// The memory of the process: [`Memory`](super::Memory).
+    Memory,
+    /// A file.
+    Redb,
+    /// Streams of NATS.
+    Nats,
+}
+
+impl BackendKind {
+    /// Its name, as metrics have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Memory => "memory",
+            Self::Redb => "redb",
+            Self::Nats => "nats",
+        }
+    }
+}
+
 /// How much a backend keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BackendStats {
+    /// What kind of backend it is.
+    pub kind: BackendKind,
+    /// About how many bytes all of it takes: on the disk, or in memory. `None` if that is not known.
+    pub bytes: Option<u64>,
     /// Messages that wait for their receivers.
     pub offline_messages: u64,
     /// Messages kept for history.

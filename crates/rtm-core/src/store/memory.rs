@@ -9,8 +9,8 @@ use std::{
 use rtm_codec::{AppId, Revision};
 
 use super::{
-    Backend, BackendError, BackendStats, Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page, Place, StateKey,
-    StateKind, StateValue, StoreAnswer, StoreWork, StoredBytes, StoredMessage, Task,
+    Backend, BackendError, BackendKind, BackendStats, Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page,
+    Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, StoredBytes, StoredMessage, Task,
 };
 
 /// Keeps everything in memory: it is gone when the server ends.
@@ -440,7 +440,8 @@ impl Backend for Memory {
     }
 
     fn stats(&mut self) -> Result<BackendStats, BackendError> {
-        Ok(self.stats)
+        let state: u64 = self.projects.values().map(|kept| kept.channel_attributes).sum();
+        Ok(BackendStats { kind: BackendKind::Memory, bytes: Some(self.bytes as u64 + state), ..self.stats })
     }
 }
 

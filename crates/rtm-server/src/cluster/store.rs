@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use rtm_codec::AppId;
 use rtm_core::store::{
-    BackendError, BackendStats, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
+    BackendError, BackendKind, BackendStats, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
 };
 use tokio::time::Instant;
 
@@ -125,14 +125,17 @@ impl NatsStore {
     /// How much is kept.
     async fn figures(&self, until: Instant) -> Result<BackendStats, Failure> {
         let mut stats = BackendStats::default();
+        let mut bytes = self.jetstream.size(self.subjects.state_stream(), until).await?.bytes;
         for kind in LogKind::ALL {
-            *stats.entries(kind) = self.jetstream.messages(self.subjects.log_stream(kind), until).await?;
+            let size = self.jetstream.size(self.subjects.log_stream(kind), until).await?;
+            *stats.entries(kind) = size.messages;
+            bytes += size.bytes;
         }
         for kind in StateKind::ALL {
             let filter = self.subjects.keys_of(None, kind);
             *stats.values(kind) = self.jetstream.count_subjects(self.subjects.state_stream(), &filter, until).await?;
         }
-        stats.damaged = self.damage.count();
+        (stats.kind, stats.bytes, stats.damaged) = (BackendKind::Nats, Some(bytes), self.damage.count());
         Ok(stats)
     }
 }

@@ -1042,11 +1042,11 @@ rtm_core_lock_wait_seconds_count app_id
 rtm_core_lock_wait_seconds_sum app_id
 rtm_draining
 rtm_event_cursor_seq app_id reader
+rtm_event_log_events_total app_id type
 rtm_event_log_last_seq app_id
 rtm_event_log_lost_total app_id
 rtm_event_log_oldest_seconds app_id
 rtm_event_log_waiting app_id
-rtm_event_log_written_total app_id
 rtm_events_lost_total app_id reason
 rtm_events_queued_total app_id
 rtm_events_sent_total app_id wire
@@ -1095,6 +1095,7 @@ rtm_store_batch_duration_seconds_count
 rtm_store_batch_duration_seconds_sum
 rtm_store_batch_jobs_count
 rtm_store_batch_jobs_sum
+rtm_store_bytes backend
 rtm_store_damaged_total
 rtm_store_failures_total app_id
 rtm_store_jobs_queued

@@ -197,9 +197,10 @@ pub(super) fn add_projects(page: &mut Page, all: &[Look]) {
         per(all, |it| it.stats.offline_dropped),
     );
     page.counter(
-        "rtm_event_log_written",
-        "Events written to the log for back ends",
-        per(all, |it| it.event_log.written),
+        "rtm_event_log_events",
+        "Events written to the log for back ends, by type",
+        all.iter()
+            .flat_map(|it| it.counters.logged_events().map(|(kind, n)| labelled(it, "type", kind.name(), n as f64))),
     );
     page.counter("rtm_event_log_lost", "Events that the store could not keep", per(all, |it| it.event_log.lost));
     page.counter(

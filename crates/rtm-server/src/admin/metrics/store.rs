@@ -72,6 +72,8 @@ impl Admin {
             per(projects, |it| it.stats.store_failures),
         );
         if let Some(kept) = kept {
+            let bytes = kept.bytes.map(|bytes| (vec![("backend", kept.kind.as_str().to_owned())], bytes as f64));
+            page.gauge("rtm_store_bytes", "How large the whole store is", bytes);
             let kinds = [("offline", kept.offline_messages), ("history", kept.history_messages)];
             page.gauge(
                 "rtm_stored_messages",

@@ -270,9 +270,10 @@ impl JetStream {
         Ok(info.state.subjects.get(subject).copied().unwrap_or_default())
     }
 
-    /// How many messages a stream has.
-    pub(crate) async fn messages(&self, stream: &str, until: Instant) -> Result<u64, Fault> {
-        Ok(self.info(stream, json!({}), until).await?.state.messages)
+    /// How much a stream has.
+    pub(crate) async fn size(&self, stream: &str, until: Instant) -> Result<Size, Fault> {
+        let InfoState { messages, bytes, .. } = self.info(stream, json!({}), until).await?.state;
+        Ok(Size { messages, bytes })
     }
 
     /// How many subjects of a stream a filter matches.
@@ -394,6 +395,14 @@ struct Raw {
     data: String,
 }
 
+/// How much a stream has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) messages: u64,
+    /// Of each of its copies.
+    pub(crate) bytes: u64,
+}
+
 #[derive(Deserialize)]
 struct Info {
     #[serde(default)]
@@ -404,6 +413,8 @@ struct Info {
 #[derive(Deserialize)]
 struct InfoState {
     messages: u64,
+    #[serde(default)]
+    bytes: u64,
     #[serde(default)]
     subjects: std::collections::HashMap<String, u64>,
 }

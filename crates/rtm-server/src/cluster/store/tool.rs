@@ -79,7 +79,7 @@ impl ClusterStore {
             let opened = NatsStore::open(client, streams.as_ref(), &Names::new(config.name.as_str()), writer).await;
             let store = opened.map_err(|error| BackendError::new(doing(), error.to_string()))?;
             for stream in store.subjects.streams() {
-                let there = store.jetstream.messages(stream, until()).await;
+                let there = store.jetstream.size(stream, until()).await;
                 there.map_err(|fault| BackendError::new(doing(), format!("stream {stream}: {fault}")))?;
             }
             Ok::<_, BackendError>(store)
