@@ -131,7 +131,7 @@ enum Call {
         #[arg(long)]
         address: Option<std::net::IpAddr>,
     },
-    /// Show a user: state, connection, channels, attributes, ban.
+    /// Show a user: state, connection, channels, attributes, waiting messages, ban.
     User(User),
     /// End a user's session. Its client may log in again.
     Kick(User),

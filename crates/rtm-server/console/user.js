@@ -26,10 +26,9 @@ function Bans() {
 function User({ id }) {
   const at = `/projects/${project.value}${path("users", id)}`;
   const load = useLoad((signal) => ask("GET", at, { signal }), [at], 2000);
-  const stored = useLoad((signal) => ask("GET", `${at}/stored`, { signal }), [at], 10_000);
   const open = useSignal(null);
   const close = () => { open.value = null; };
-  const done = async (work, said) => { const isDone = await attempt(work, said); if (isDone) { load.again(); stored.again(); } return isDone; };
+  const done = async (work, said) => { const isDone = await attempt(work, said); if (isDone) load.again(); return isDone; };
   const user = load.value, session = user?.session;
   const dialogs = {
     kick: () => html`<${KickDialog} user=${id} onClose=${close} onDone=${load.again} />`,
@@ -42,7 +41,7 @@ function User({ id }) {
     send: () => html`<${Dialog} title=${t("Send a message to {0}", id)} action=${t("Send")} onClose=${close}
       fields=${[{ name: "from", label: t("In whose name"), required: true, value: "support" }, { name: "text", label: t("Text"), type: "area", required: true }, { name: "offline", label: t("Store it if the user is away"), type: "checkbox" }]}
       onDone=${(values) => done(() => ask("POST", `${at}/messages`, { body: values }), ({ outcome }) => t(`Message: ${outcome}`))} />`,
-    unstore: () => html`<${Dialog} title=${t("Delete the messages that wait for {0}?", id)} text=${t("{0} messages. Their senders were told that they are stored, and are not told that they are gone.", number(stored.value?.stored_messages))} action=${t("Delete")} kind="danger" onClose=${close}
+    unstore: () => html`<${Dialog} title=${t("Delete the messages that wait for {0}?", id)} text=${t("{0} messages. Their senders were told that they are stored, and are not told that they are gone.", number(user?.stored_messages))} action=${t("Delete")} kind="danger" onClose=${close}
       onDone=${() => done(() => ask("DELETE", `${at}/stored`), (gone) => t("Deleted: {0} waiting messages", number(gone.stored_messages)))} />`,
     remove: () => html`<${Dialog} title=${t("Delete what is kept of {0}?", id)} text=${t("Messages that wait for it, messages in histories that it sent, its subscriptions and attributes. This cannot be undone.")} action=${t("Delete")} kind="danger" onClose=${close}
       onDone=${() => done(() => ask("DELETE", `${at}/data`), (gone) => t("Deleted: {0} waiting messages, {1} in histories", gone.stored_messages, gone.history_messages))} />`,
@@ -52,16 +51,16 @@ function User({ id }) {
   const isBanned = Boolean(user?.banned_until);
   return html`
     <div class="title"><h1><span class="faint">${t("User")}</span> <span class="id">${id}</span>
-      ${session && html` <${State} state=${session.state} />`} ${isBanned && html`<${Pill} kind="bad">${t("banned")}<//>`}</h1></div>
+      ${user?.state && html` <${State} state=${user.state} />`} ${isBanned && html`<${Pill} kind="bad">${t("banned")}<//>`}</h1></div>
     <div class="buttons">
       <${Act} onClick=${show("send")}>${t("Send a message")}<//>
       <${Act} onClick=${show("kick")} disabled=${!session && !user?.node}>${t("Disconnect")}<//>
       ${isBanned ? html`<${Act} onClick=${unban}>${t("Lift the ban")}<//>` : html`<${Act} kind="danger" onClick=${show("ban")}>${t("Ban…")}<//>`}
       <${Act} onClick=${show("revoke")}>${t("Revoke tokens…")}<//>
-      <${Act} onClick=${show("unstore")} disabled=${!stored.value?.stored_messages}>${t("Delete stored messages…")}<//>
+      <${Act} onClick=${show("unstore")} disabled=${!user?.stored_messages}>${t("Delete stored messages…")}<//>
       <${Act} onClick=${show("remove")}>${t("Delete data…")}<//>
     </div>
-    ${load.error?.status === 404 ? html`<p class="empty">${t("This server knows nothing of this user now: no session, no attributes, no ban.")}</p>` : html`<${Fault} error=${load.error} />`}
+    ${load.error?.status === 404 ? html`<p class="empty">${t("This server knows nothing of this user now: no session, no attributes, no ban, no waiting messages.")}</p>` : html`<${Fault} error=${load.error} />`}
     ${user && html`<div class="columns">
       <${Section} title=${t("Session")}>${session ? html`<${Facts} facts=${[
         [t("State"), html`<${State} state=${session.state} />`],
@@ -79,7 +78,7 @@ function User({ id }) {
         session.token_ends && [t("Token ends"), html`<${Time} at=${session.token_ends} />`],
       ]} />` : html`<p class="empty">${user.node ? t("It is on the node {0}", user.node) : t("Not logged in")}</p>`}<//>
       <${Section} title=${t("What is known")}><${Facts} facts=${[
-        [t("Stored messages"), number(stored.value?.stored_messages)],
+        [t("Stored messages"), number(user?.stored_messages)],
         [t("Open invitations"), number(user.invitations)],
         [t("Watched by"), t("{0} users", number(user.watchers))],
         user.banned_until && [t("Banned until"), html`<${Time} at=${user.banned_until} />`],

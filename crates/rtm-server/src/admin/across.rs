@@ -356,7 +356,8 @@ impl Everybody {
     /// The answer of the node that has the session, or else of one that knows anything.
     async fn who_knows(self, query: Pairs) -> Result<Answered, ApiError> {
         let here = self.ask(&self.nodes.me, &query).await?;
-        // Every node has a channel's attributes and a user's ban: the one with its members, or the session, knows more.
+        // Every node has a channel's attributes, a user's ban and waiting messages: the one with the members, or the
+        // session, knows more.
         let is_whole = |answer: &Answered| {
             let has_session = answer.body.get("session").is_none_or(|session| !session.is_null());
             let has_members = answer.body.get("members").is_none_or(|members| *members != 0);

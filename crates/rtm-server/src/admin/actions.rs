@@ -20,6 +20,7 @@ use super::{
     calls::Part,
     config::AdminRole,
 };
+use crate::project::Project;
 
 /// What is refused to a user.
 #[derive(Debug, Default, Serialize)]
@@ -212,8 +213,14 @@ pub(super) async fn stored(
     Checked(Path((app_id, user_id))): Checked<Path<(String, String)>>,
 ) -> Result<Json<StoredAnswer>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
-    match project.admin(AdminCall::CountStored(read_user(&user_id)?)).await? {
-        AdminAnswer::StoredMessages(stored_messages) => Ok(Json(StoredAnswer { stored_messages })),
+    let stored_messages = count_stored(&project, &read_user(&user_id)?).await?;
+    Ok(Json(StoredAnswer { stored_messages }))
+}
+
+/// How many messages wait for a user.
+pub(super) async fn count_stored(project: &Arc<Project>, user_id: &UserId) -> Result<u64, ApiError> {
+    match project.admin(AdminCall::CountStored(user_id.clone())).await? {
+        AdminAnswer::StoredMessages(count) => Ok(count),
         _ => Err(ApiError::internal()),
     }
 }

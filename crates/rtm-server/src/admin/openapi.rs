@@ -173,7 +173,7 @@ calls! {
         Answer::One(&[("version?", Text), ("app_id?", Text), ("user_id?", Text), ("issued?", Time), ("ends?", Time), ("verdict", Text), ("reason?", Text)]);
     post "/projects/{app_id}/revoke-tokens" actions::revoke_all_tokens, "revoke_all_tokens", Admin,
         "Revokes the tokens of all users that were issued before a time", (&[]), (REVOKE), Answer::One(REVOKED);
-    get "/projects/{app_id}/users/{user_id}" users::user, "user", Read, "A user: session, channels, attributes, bans",
+    get "/projects/{app_id}/users/{user_id}" users::user, "user", Read, "A user: state, session, channels, attributes, waiting messages, bans",
         (&[]), (&[]), Answer::One(USER);
     post "/projects/{app_id}/users/{user_id}/kick" actions::kick, "kick", Operate, "Ends a user's session, on whatever node it is",
         (&[]), (&[]), Answer::One(DONE);
@@ -391,6 +391,7 @@ const SESSION: &[Field] = &[
 const USER: &[Field] = &[
     ("user_id", Text),
     ("node?", Text),
+    ("state?", Text),
     ("session?", Object(SESSION)),
     ("refused", Any),
     ("channels", Texts),
@@ -398,6 +399,7 @@ const USER: &[Field] = &[
     ("watchers", Number),
     ("invitations", Number),
     ("attributes", Names),
+    ("stored_messages?", Number),
     ("banned_until?", Text),
     ("tokens_revoked_before?", Time),
 ];

@@ -1,20 +1,25 @@
 //! The calls of the API on sessions and users.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Extension, Json,
     extract::{Path, Query, State},
 };
-use rtm_codec::PeerOnlineState;
+use rtm_codec::{ErrorKind, PeerOnlineState, Refusal};
 use rtm_core::{RefusedCall, SessionInfo, UserInfo};
 use serde::{Deserialize, Serialize};
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::timeout};
 
 use super::{
     Admin,
     access::Caller,
-    actions::{RestrictionsAnswer, read_user},
+    actions::{RestrictionsAnswer, count_stored, read_user},
     answers::{ApiError, Checked, List, rfc3339},
     calls::{Part, after},
     config::AdminRole,
@@ -66,6 +71,8 @@ pub(super) struct UserAnswer {
     user_id: String,
     /// The node of the session, if that is another one.
     node: Option<String>,
+    /// How others see the user; `null` if only the other node knows.
+    state: Option<&'static str>,
     session: Option<SessionAnswer>,
     /// How many calls of the session were refused, by the reason.
     refused: BTreeMap<&'static str, u64>,
@@ -74,6 +81,8 @@ pub(super) struct UserAnswer {
     watchers: usize,
     invitations: usize,
     attributes: serde_json::Map<String, serde_json::Value>,
+    /// How many messages wait for the user; `null` if the store does not say it in time.
+    stored_messages: Option<u64>,
     #[serde(flatten)]
     restrictions: RestrictionsAnswer,
 }
@@ -257,10 +266,23 @@ pub(super) async fn user(
             .map(|session| answer(session, peers, SystemTime::now()));
         (info, session, core.node_of(&user_id).map(|node| node.node_and_worker().0.name.to_string()))
     });
+    // A store that is away must not keep the rest from being shown.
+    let stored = timeout(STORE_WITHIN, count_stored(&project, &user_id)).await.unwrap_or_else(|_| {
+        Err(Refusal::new(ErrorKind::Timeout, "the store does not say whether messages wait for this user").into())
+    });
     let info = match info {
         Some(info) => info,
         None if node.is_some() => UserInfo::default(),
-        None => return Err(ApiError::not_found("nothing is known of this user here")),
+        // Of whom nothing else is known, messages may wait.
+        None => match stored {
+            Ok(0) => return Err(ApiError::not_found("nothing is known of this user here")),
+            Ok(_) => UserInfo::default(),
+            Err(error) => return Err(error),
+        },
+    };
+    let state = match &info.session {
+        Some(session) => Some(state_name(session.state)),
+        None => node.is_none().then(|| state_name(PeerOnlineState::Offline)),
     };
     let refused = info.session.iter().flat_map(|session| session.counts.refused_calls());
     let refused = refused.filter(|(_, count)| *count > 0).map(|(reason, count)| (reason.as_str(), count)).collect();
@@ -268,6 +290,7 @@ pub(super) async fn user(
     Ok(Json(UserAnswer {
         user_id: user_id.to_string(),
         node,
+        state,
         session,
         refused,
         channels: info.channels.iter().map(ToString::to_string).collect(),
@@ -275,6 +298,7 @@ pub(super) async fn user(
         watchers: info.watchers,
         invitations: info.invitations,
         attributes: info.attributes.into_iter().map(attribute).collect(),
+        stored_messages: stored.ok(),
         restrictions: info.restrictions.into(),
     }))
 }
@@ -338,5 +362,7 @@ const SORTS: [&str; 10] = [
     "rtt_ms",
     "connected_ms",
 ];
+/// How long the store has to say how many messages wait. Who asks another node waits for longer.
+const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// How many places are looked at under one lock.
 const SLICE: usize = 256;

@@ -528,6 +528,14 @@ async fn an_operator_counts_and_removes_what_is_kept_of_a_user() {
     }
     let path = format!("/projects/{APP}/users/bob/stored");
     assert_eq!(call(admin, &read, "GET", &path, "").await.1["stored_messages"], 3);
+    // Nothing else is known of a user who is offline.
+    let shown = async |user: &str| call(admin, &read, "GET", &format!("/projects/{APP}/users/{user}"), "").await;
+    let (status, bob) = shown("bob").await;
+    assert_eq!((status, &bob["state"], &bob["stored_messages"]), (200, &"offline".into(), &3.into()), "{bob}");
+    assert_eq!((&bob["session"], &bob["node"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    let (_, alice_shown) = shown("alice").await;
+    assert_eq!((&alice_shown["state"], &alice_shown["stored_messages"]), (&"online".into(), &0.into()));
+    assert_eq!(shown("nobody").await.0, 404);
     let data = |user: &str| format!("/projects/{APP}/users/{user}/data");
     assert_eq!(call(admin, &read, "DELETE", &data("bob"), "").await.0, 403);
     let (_, deleted) = call(admin, &operate, "DELETE", &data("bob"), "").await;
@@ -535,6 +543,7 @@ async fn an_operator_counts_and_removes_what_is_kept_of_a_user() {
     let (_, deleted) = call(admin, &operate, "DELETE", &data("alice"), "").await;
     assert_eq!(deleted, serde_json::json!({ "stored_messages": 0, "history_messages": 3, "attributes": 0 }));
     assert_eq!(call(admin, &read, "GET", &path, "").await.1["stored_messages"], 0);
+    assert_eq!(shown("bob").await.0, 404, "nothing is left");
 }
 
 #[cfg(feature = "webhooks")]
