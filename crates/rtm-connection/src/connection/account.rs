@@ -143,6 +143,8 @@ impl Active<'_> {
             if let Some(request) = self.account.pending.remove(id) {
                 let is_unknown = kind != ErrorKind::AbortedByLogout && request.may_have_had_effect();
                 let kind = if is_unknown { ErrorKind::OutcomeUnknown } else { kind };
+        // Nothing is left to be restored, so nothing of it fails either.
+        self.account.pending.drop_errands();
                 self.finish(id, request, Err(kind.into()));
             }
         }

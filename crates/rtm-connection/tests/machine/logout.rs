@@ -176,3 +176,24 @@ fn a_server_that_logs_the_user_out_ends_the_session() {
     peer.pass(SECOND * 100);
     peer.expect_no_dial();
 }
+
+#[test]
+fn what_was_being_restored_does_not_fail_when_the_session_ends() {
+    for by_logout in [true, false] {
+        let mut peer = Peer::online();
+        let id = peer.request(rtm_codec::JoinChannel { channel_id: crate::peer::channel("room") });
+        peer.reply(id, Answer::JoinChannel(()));
+        peer.reconnect(Resumption::New);
+        peer.drop_events();
+        peer.expect_any_request();
+        let state = if by_logout {
+            peer.logout().unwrap();
+            (State::Disconnected, Reason::Logout)
+        } else {
+            peer.close(CloseReason::RemoteLogin);
+            (State::Aborted, Reason::RemoteLogin)
+        };
+        peer.expect_state(state.0, state.1);
+        peer.expect_no_event();
+    }
+}
