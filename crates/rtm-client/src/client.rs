@@ -119,7 +119,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`] if the server refuses the token. On the vendor's wire the
-    /// server does not answer: `Ok` then means that the token was sent.
+    /// server does not answer: `Ok` then means that the token was sent. If the next reconnect is refused with it, the client goes
+    /// back to the last token of an accepted login.
     pub fn renew_token(&self, token: &str) -> Call<()> {
         let token = token_of(token, Family::RenewToken);
         self.ask_answer(Family::RenewToken, token, |token, done| RareOrder::RenewToken { token, done })

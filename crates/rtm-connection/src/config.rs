@@ -17,6 +17,9 @@ pub struct Config {
     /// Whether a gateway is asked which server to connect to, for stored messages and for history, as the vendor's are;
     /// else it is itself the server that does all that. Off; on for the vendor's wire.
     pub asks_gateway: bool,
+    /// Whether the server answers a renewal of the token. On; off on the vendor's wire, where only the next login shows
+    /// whether the token is good.
+    pub confirms_renewals: bool,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
     /// 2 s, asked by the client; 10 s on the vendor's wire.
     pub keep_alive: KeepAlive,
@@ -64,6 +67,7 @@ impl Config {
             abilities: Wire::Native.abilities(),
             gateways: vec![GatewayConfig::default()],
             asks_gateway: false,
+            confirms_renewals: true,
             keep_alive: KeepAlive::Client { interval_ms: 2_000 },
             window: 1024,
             login_timeout: Duration::from_secs(12),
@@ -89,6 +93,7 @@ impl Config {
         Self {
             abilities: Wire::Vendor.abilities(),
             asks_gateway: true,
+            confirms_renewals: false,
             keep_alive: KeepAlive::Client { interval_ms: 10_000 },
             window: 0,
             ..Self::native()

@@ -1,6 +1,10 @@
 //! The life of the access token of a session, and how a new one is had.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    mem,
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{ErrorKind, RequestId, Token};
 
@@ -11,10 +15,10 @@ use crate::rng::Rng;
 pub(crate) struct TokenState {
     /// The last renewal that has no answer yet.
     pub(crate) renewing: Option<RequestId>,
-    /// The renewal with a token of the provider: nobody else hears of it.
-    pub(crate) provided: Option<RequestId>,
-    /// The last token that the server took, while a newer one is in use that it has not confirmed.
-    pub(crate) fallback: Option<Token>,
+    /// The renewals with a token of the provider: nobody else hears of them.
+    pub(crate) provided: BTreeSet<RequestId>,
+    /// The last token that the server said it takes, unless it has refused that since.
+    pub(crate) taken: Option<Token>,
     /// Why the token in use lets nobody in any more, or why there is no better one.
     pub(crate) fault: Option<ErrorKind>,
     /// When the token in use is tried again in spite of that.
@@ -22,8 +26,8 @@ pub(crate) struct TokenState {
     pub(crate) supply: Supply,
     /// When the token ends, where the server told.
     expires_at: Option<Instant>,
-    /// The user was told that it ends soon.
-    warned: bool,
+    /// The token that the user was told ends soon.
+    warned_of: Option<Token>,
     /// The user was told that it ended.
     expired: bool,
     /// How many tokens in a row the server did not take.
@@ -44,23 +48,33 @@ pub(crate) enum Supply {
 }
 
 impl TokenState {
-    /// The server took the login with the token in use.
-    pub(crate) fn accepted(&mut self, now: Instant, expires_in: Option<Duration>) {
+    /// The server took the login with the token that it `presented`.
+    pub(crate) fn accepted(&mut self, now: Instant, presented: Option<Token>, expires_in: Option<Duration>) {
+        let is_known = self.taken.is_some() && self.taken == presented;
+        self.taken = presented;
         self.expires_at = expires_in.and_then(|left| now.checked_add(left));
-        self.warned = false;
         self.expired = false;
         self.fault = None;
         self.again_at = None;
         self.refusals = 0;
         self.failures = 0;
-        if !self.is_asked() {
+        // Whoever was asked for a better one than this is asked again when its pause is over.
+        if !is_known && !self.is_asked() {
             self.supply = Supply::Idle;
         }
     }
 
-    /// The server took a renewed token, and does not say how long it is good.
+    /// The server was given a renewed token, and does not say how long it is good.
     pub(crate) fn renewed(&mut self) {
-        *self = Self::default();
+        let Self { provided, taken, warned_of, .. } = mem::take(self);
+        *self = Self { provided, taken, warned_of, ..Self::default() };
+    }
+
+    /// The server does not take this token any more.
+    pub(crate) fn not_taken(&mut self, token: Option<&Token>) {
+        if self.taken.as_ref() == token {
+            self.taken = None;
+        }
     }
 
     /// A new token is there to try. When it ends is not known.
@@ -72,14 +86,16 @@ impl TokenState {
         self.supply = Supply::Idle;
     }
 
-    /// Whether the user is to be told, now, that the token ends soon.
-    pub(crate) fn warn(&mut self) -> bool {
-        !std::mem::replace(&mut self.warned, true)
+    /// Whether the user is to be told, now, that this token ends soon: once for each.
+    pub(crate) fn warn(&mut self, token: Option<Token>) -> bool {
+        let is_told = token.is_some() && self.warned_of == token;
+        self.warned_of = token;
+        !is_told
     }
 
     /// Whether the user is to be told, now, that the token ended.
     pub(crate) fn expire(&mut self) -> bool {
-        !std::mem::replace(&mut self.expired, true)
+        !mem::replace(&mut self.expired, true)
     }
 
     /// Whether the provider is at work on a new one.

@@ -27,7 +27,8 @@ pub(super) struct Account {
     pub(super) instance: InstanceId,
     pub(super) ticket: Option<SessionTicket>,
     pub(super) token: TokenState,
-    /// The last renewal whose token the login under way presents.
+    /// The token that the login under way presents, and the last renewal that it is of or comes after.
+    pub(super) offered_token: Option<Token>,
     pub(super) offered_renewal: Option<RequestId>,
     /// How many attempts to connect were made in a row.
     pub(super) attempt: u32,
@@ -78,6 +79,7 @@ impl Account {
             instance,
             ticket: None,
             token: TokenState::default(),
+            offered_token: None,
             offered_renewal: None,
             attempt: 0,
             backoff: Backoff::default(),
@@ -104,9 +106,15 @@ impl Account {
         };
     }
 
-    /// Logins present this token from now on. Returns the one before.
-    pub(super) fn set_token(&mut self, token: Token) -> Option<Token> {
-        self.credentials.token.replace(token)
+    /// Logins present this token from now on.
+    pub(super) fn set_token(&mut self, token: Token) {
+        self.credentials.token = Some(token);
+    }
+
+    /// The login under way presents the token in use.
+    pub(super) fn offer_token(&mut self) {
+        self.offered_token.clone_from(&self.credentials.token);
+        self.offered_renewal = self.token.renewing;
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -135,6 +143,8 @@ impl Account {
 impl Active<'_> {
     /// Ends what lives in the session; calls without an answer end with `kind`.
     pub(super) fn end_calls(&mut self, kind: ErrorKind) {
+        // Nothing is left to be restored, so nothing of it fails either.
+        self.account.pending.drop_errands();
         let link = mem::replace(&mut self.account.link, LinkState::Lost);
         self.cancel_asks(&link);
         let effects = self.account.invitations.end_session();
@@ -143,8 +153,6 @@ impl Active<'_> {
             if let Some(request) = self.account.pending.remove(id) {
                 let is_unknown = kind != ErrorKind::AbortedByLogout && request.may_have_had_effect();
                 let kind = if is_unknown { ErrorKind::OutcomeUnknown } else { kind };
-        // Nothing is left to be restored, so nothing of it fails either.
-        self.account.pending.drop_errands();
                 self.finish(id, request, Err(kind.into()));
             }
         }

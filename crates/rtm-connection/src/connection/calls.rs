@@ -181,10 +181,7 @@ impl Active<'_> {
                 self.account.intent.channels.insert(leave.channel_id.clone(), Membership::Leaving(id));
             }
             Command::RenewToken(renew) => {
-                let older = self.account.set_token(renew.token.clone());
-                if self.account.token.fallback.is_none() && self.account.token.fault.is_none() {
-                    self.account.token.fallback = older;
-                }
+                self.account.set_token(renew.token.clone());
                 self.account.token.renewing = Some(id);
                 self.account.token.replaced();
                 self.try_token();
@@ -238,7 +235,7 @@ impl Active<'_> {
             }
             result => result,
         };
-        let is_provided = self.account.token.provided == Some(id);
+        let is_provided = self.account.token.provided.contains(&id);
         if let Some(errand) = errand {
             self.errand_ended(errand, result.map(drop));
             return;
@@ -246,7 +243,7 @@ impl Active<'_> {
         match &*command {
             Command::JoinChannel(join) => self.join_ended(id, &join.channel_id, sent, &mut result),
             Command::LeaveChannel(leave) => self.leave_ended(id, &leave.channel_id, sent, &mut result),
-            Command::RenewToken(_) => self.renewal_ended(id, &result),
+            Command::RenewToken(renew) => self.renewal_ended(id, &renew.token, &result),
             Command::QueryHistory(_) => self.cancel_query(id),
             Command::SubscribePeersOnlineStatus(subscribe) => {
                 if result.is_ok() {
@@ -291,7 +288,7 @@ impl Active<'_> {
             | Command::GetChannelAttributes(_) => {}
         }
         if is_provided {
-            self.account.token.provided = None;
+            self.account.token.provided.remove(&id);
             return;
         }
         let result = result.map_err(|refusal| {

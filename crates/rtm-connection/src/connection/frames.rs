@@ -117,7 +117,7 @@ impl Active<'_> {
                 RtmEvent::PeersOnlineStatusChanged { peers: peers.into_iter().collect() }
             }
             Event::TokenWillExpire { expires_in_ms: _ } => {
-                if !self.account.token.warn() {
+                if !self.warn_of_token() {
                     return None;
                 }
                 self.fetch_token();

@@ -162,7 +162,7 @@ impl Active<'_> {
 
     /// Connects by way of the gateway in use.
     fn try_gateway(&mut self) {
-        self.account.offered_renewal = self.account.token.renewing;
+        self.account.offer_token();
         if self.lasting.config.asks_gateway {
             self.ask_for_server();
         } else {
@@ -227,7 +227,7 @@ impl Active<'_> {
         let gateway_session = route.take().map(|route| route.session);
         let give_up = self.now + self.answer_share();
         let account = &mut *self.account;
-        account.offered_renewal = account.token.renewing;
+        account.offer_token();
         let answered = self.lasting.answered(&account.pending);
         let stream = &mut self.lasting.stream;
         let config = &self.lasting.config;

@@ -29,7 +29,8 @@ impl Active<'_> {
                 self.finish(id, request, Ok(Answer::RenewToken(())));
             }
         }
-        self.account.token.accepted(self.now, token_expires_in_ms.map(Duration::from_millis));
+        let presented = self.account.offered_token.take();
+        self.account.token.accepted(self.now, presented, token_expires_in_ms.map(Duration::from_millis));
         if let Some(limits) = limits {
             self.lasting.limiter.set_limits(limits);
         }
@@ -48,7 +49,7 @@ impl Active<'_> {
             self.emit(RtmEvent::Gap { channel_id: None, lost: Some(unconsumed), reason: GapReason::Missing });
         }
         self.account.lost_by = None;
-        if self.account.token.ends_soon(self.now) && self.account.token.warn() {
+        if self.account.token.ends_soon(self.now) && self.warn_of_token() {
             self.emit(RtmEvent::TokenWillExpire);
             self.fetch_token();
         }

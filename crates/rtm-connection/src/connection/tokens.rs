@@ -70,10 +70,10 @@ impl Active<'_> {
         }
         let id = self.lasting.take_request_id();
         let command = Arc::new(Command::from(RenewToken { token }));
-        // Nobody waits for the answer to an older one.
-        if let Some(older) = self.account.token.provided.replace(id) {
-            self.account.pending.remove(older);
-        }
+        // Nobody waits for an older one. One that was sent may tell which token the server took.
+        let Self { account, .. } = self;
+        account.token.provided.retain(|older| account.pending.remove_unsent(*older).is_none());
+        account.token.provided.insert(id);
         self.make(id, command);
     }
 
@@ -112,9 +112,10 @@ impl Active<'_> {
 
     /// A reconnect is refused for its token: an older one may still be good, else a new one is needed.
     pub(super) fn token_refused(&mut self, kind: ErrorKind) {
-        let token = &self.account.token;
+        let token = &mut self.account.token;
+        token.not_taken(self.account.offered_token.as_ref());
         let newer = token.renewing > self.account.offered_renewal;
-        let older = token.fallback.is_some();
+        let older = token.taken.clone();
         let given_up = token.fault.is_some() && token.again_at.is_none();
         for id in self.account.pending.renewals(self.account.offered_renewal) {
             if let Some(request) = self.account.pending.remove(id) {
@@ -123,9 +124,12 @@ impl Active<'_> {
         }
         if newer {
             // A renewal came after the login was sent: the next attempt has it.
-        } else if older {
-            if let Some(older) = self.account.token.fallback.take() {
-                self.account.set_token(older);
+        } else if let Some(older) = older {
+            self.account.set_token(older);
+            // The provider's token was of no use, and the older one may end soon.
+            if self.lasting.config.token_provider && self.account.token.supply == Supply::Idle {
+                let pause = self.account.token.provider_failed(&mut self.lasting.rng);
+                self.ask_provider_in(pause);
             }
         } else if !given_up {
             if kind == ErrorKind::TokenExpired && self.account.token.expire() {
@@ -139,6 +143,7 @@ impl Active<'_> {
     pub(super) fn token_expired(&mut self) {
         if self.account.token.expire() {
             self.emit(RtmEvent::TokenDidExpire);
+            self.account.token.taken = None;
             self.token_failed(ErrorKind::TokenExpired);
         }
         if matches!(self.account.link, LinkState::Waiting { .. }) {
@@ -215,8 +220,11 @@ impl Active<'_> {
         self.account.token.fault.unwrap_or(ErrorKind::Timeout).into()
     }
 
-    /// A renewal ended.
-    pub(super) fn renewal_ended(&mut self, id: RequestId, result: &Result<Answer, Refusal>) {
+    /// A renewal with this token ended. Where the wire has no answer to it, the next login shows whether the token is good.
+    pub(super) fn renewal_ended(&mut self, id: RequestId, token: &Token, result: &Result<Answer, Refusal>) {
+        if result.is_ok() && self.lasting.config.confirms_renewals {
+            self.account.token.taken = Some(token.clone());
+        }
         if self.account.token.renewing != Some(id) {
             return;
         }
@@ -224,11 +232,11 @@ impl Active<'_> {
         let Err(refusal) = result else { return self.account.token.renewed() };
         // Nobody said that the token is not good, if there was no answer.
         if refusal.kind != ErrorKind::Timeout
-            && let Some(older) = self.account.token.fallback.take()
+            && let Some(older) = self.account.token.taken.clone()
         {
             self.account.set_token(older);
         }
-        if self.account.token.provided != Some(id) || !self.account.is_online() {
+        if !self.account.token.provided.contains(&id) || !self.account.is_online() {
             return;
         }
         match refusal.kind {
@@ -240,6 +248,15 @@ impl Active<'_> {
                 self.ask_provider_in(pause);
             }
         }
+    }
+}
+
+impl Active<'_> {
+    /// Whether the user is to be told, now, that the token ends soon which the server has.
+    pub(super) fn warn_of_token(&mut self) -> bool {
+        let in_use = self.account.credentials.token.clone();
+        let taken = self.account.token.taken.clone().filter(|_| self.lasting.config.confirms_renewals);
+        self.account.token.warn(taken.or(in_use))
     }
 }
 

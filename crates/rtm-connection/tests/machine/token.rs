@@ -85,6 +85,47 @@ fn a_warning_missed_while_away_is_made_up_for() {
 }
 
 #[test]
+fn a_token_is_warned_of_once_however_often_its_link_breaks() {
+    let mut peer = online_for(29_999);
+    peer.expect_event(RtmEvent::TokenWillExpire);
+    assert_eq!(peer.tokens_needed(), 1);
+    provide(&mut peer, Err("down"));
+    let pause = expect_pause(&mut peer, ErrorKind::ProviderFailed);
+    peer.cut_and_reopen();
+    peer.welcome_with(|welcome| {
+        welcome.resumption = Resumption::Resumed;
+        welcome.token_expires_in_ms = Some(20_000);
+    });
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    peer.event(Event::TokenWillExpire { expires_in_ms: 20_000 });
+    peer.expect_no_event();
+    // The provider is asked again all the same.
+    peer.pass(pause);
+    assert_eq!(peer.tokens_needed(), 1);
+}
+
+#[test]
+fn a_provider_whose_token_a_reconnect_finds_bad_is_asked_again_while_the_older_one_is_in_use() {
+    let mut peer = online_for(60_000);
+    peer.event(Event::TokenWillExpire { expires_in_ms: 30_000 });
+    peer.expect_event(RtmEvent::TokenWillExpire);
+    assert_eq!(peer.tokens_needed(), 1);
+    provide(&mut peer, Ok("bad"));
+    assert_eq!(peer.cut_and_reopen().token, Some(token("bad")));
+    refuse_login(&mut peer, ErrorKind::InvalidToken);
+    peer.until_dial();
+    assert_eq!(peer.open().token, Some(token("old")));
+    peer.welcome_with(|welcome| {
+        welcome.resumption = Resumption::Resumed;
+        welcome.token_expires_in_ms = Some(20_000);
+    });
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    peer.expect_no_event();
+    peer.pass(SECOND);
+    assert_eq!(peer.tokens_needed(), 1);
+}
+
+#[test]
 fn a_span_without_end_is_no_deadline() {
     let mut peer = online_for(u64::MAX);
     peer.pass(SECOND * 100_000);
@@ -228,6 +269,69 @@ fn a_refused_renewal_leaves_the_older_token_in_use() {
     let error = peer.expect_err(id, ErrorKind::InvalidToken);
     assert_eq!(error.code(), Some(6));
     assert_eq!(peer.cut_and_reopen().token, Some(token("old")));
+}
+
+#[test]
+fn a_refused_renewal_leaves_the_last_token_in_use_that_was_taken() {
+    let mut peer = Peer::online();
+    let (taken, refused) = (peer.renew("taken"), peer.renew("of carol"));
+    peer.reply(taken, Answer::RenewToken(()));
+    peer.refuse(refused, ErrorKind::InvalidToken);
+    peer.expect_ok(taken);
+    peer.expect_err(refused, ErrorKind::InvalidToken);
+    assert_eq!(peer.cut_and_reopen().token, Some(token("taken")));
+}
+
+#[test]
+fn a_token_that_a_login_showed_to_be_good_is_gone_back_to() {
+    let mut peer = Peer::online();
+    let unanswered = peer.renew("good");
+    peer.pass(SECOND * 5);
+    peer.expect_err(unanswered, ErrorKind::Timeout);
+    assert_eq!(peer.cut_and_reopen().token, Some(token("good")));
+    peer.welcome(Resumption::Resumed);
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    let refused = peer.renew("of carol");
+    peer.refuse(refused, ErrorKind::InvalidToken);
+    assert_eq!(peer.cut_and_reopen().token, Some(token("good")));
+}
+
+#[test]
+fn where_renewals_have_no_answer_a_bad_one_is_found_out_by_the_next_login() {
+    let mut peer = Peer::online_with(Config::vendor());
+    let renew = |peer: &mut Peer, text: &str| {
+        peer.pass(SECOND);
+        let id = peer.renew(text);
+        // The codec says so, since the server says nothing.
+        peer.reply(id, Answer::RenewToken(()));
+        peer.expect_ok(id);
+    };
+    let mut good = "old";
+    for round in 0..2 {
+        renew(&mut peer, "bad");
+        renew(&mut peer, "worse");
+        assert_eq!(peer.cut_and_reopen().token, Some(token("worse")), "round {round}");
+        refuse_login(&mut peer, ErrorKind::InvalidToken);
+        peer.expect_no_event();
+        peer.until_dial();
+        assert_eq!(peer.open().token, Some(token(good)), "round {round}");
+        peer.welcome(Resumption::New);
+        peer.expect_state(State::Connected, Reason::LoginSuccess);
+        peer.drop_events();
+        good = "new";
+        renew(&mut peer, good);
+        assert_eq!(peer.cut_and_reopen().token, Some(token(good)));
+        peer.welcome(Resumption::New);
+        peer.expect_state(State::Connected, Reason::LoginSuccess);
+        peer.drop_events();
+    }
+    // When the older one ends too, there is none.
+    peer.cut_and_reopen();
+    refuse_login(&mut peer, ErrorKind::TokenExpired);
+    peer.expect_event(RtmEvent::TokenDidExpire);
+    expect_needed(&mut peer, ErrorKind::TokenExpired, None);
+    peer.pass(SECOND * 1000);
+    peer.expect_no_dial();
 }
 
 #[test]
