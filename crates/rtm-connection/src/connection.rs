@@ -77,7 +77,9 @@ use crate::{
 /// - After a reconnect the connection restores what the user had (subscriptions, channels, its own attributes),
 ///   whatever the server still knows. Where that fails, [`RtmEvent::RestoreFailed`](crate::RtmEvent::RestoreFailed) says so.
 /// - Events that the server could not keep are a [`RtmEvent::Gap`](crate::RtmEvent::Gap), which comes right after `CONNECTED`.
-/// - Every invitation ends with one event; those that live when their session is lost end with a failure.
+/// - Every invitation ends with one event; those that live when their session is lost end with a failure. A wire without
+///   resume does not say whether a session is lost: there they go on until the server tells their end, or for
+///   [`Config::invitation_timeout`].
 /// - After `DISCONNECTED` and `ABORTED` there are no events until the next login.
 ///
 /// [`ErrorKind::Timeout`]: rtm_codec::ErrorKind::Timeout

@@ -205,8 +205,9 @@ impl Invitations {
                         let invitation = remote.invitation.clone();
                         effects.events.push(RtmEvent::RemoteInvitationAccepted { invitation });
                     }
-                    // The caller was quicker: the event that ends it is on its way.
-                    Some(ErrorKind::AlreadyEnd) => remote.state = RemoteState::Received,
+                    // The caller was quicker, or the answer was lost with a link that the invitation outlived: the event
+                    // that ends it is on its way, or the user may try again.
+                    Some(ErrorKind::AlreadyEnd | ErrorKind::OutcomeUnknown) => remote.state = RemoteState::Received,
                     Some(_) => effects.events.extend(self.fail_remote(&key, RemoteReason::AcceptFailure)),
                 }
             }
@@ -242,7 +243,7 @@ impl Invitations {
         };
         // The caller has its error and hears no more of this one; nor should the callee.
         let ended = self.end_local(call_id);
-        if sent && error == ErrorKind::Timeout {
+        if sent && matches!(error, ErrorKind::Timeout | ErrorKind::OutcomeUnknown) {
             effects.cancels.extend(ended.as_ref().map(cancel));
         }
     }
@@ -375,7 +376,6 @@ impl Invitations {
                 return true;
             }
             effects.orphans.extend(local.canceling);
-            effects.cancels.push(cancel(&local.invitation));
             let invitation = local.invitation.clone();
             effects.events.push(RtmEvent::LocalInvitationFailure { invitation, reason: LocalReason::NotLoggedIn });
             false

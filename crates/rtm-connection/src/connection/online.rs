@@ -76,6 +76,10 @@ impl Active<'_> {
             _ => GapReason::NewSession,
         };
         self.emit(RtmEvent::Gap { channel_id: None, lost: None, reason });
+        if !self.lasting.config.abilities.resume {
+            // Such a wire does not say whether its server kept the invitations going: it tells how they end, or their time does.
+            return;
+        }
         let effects = self.account.invitations.end_session();
         effects.events.into_iter().for_each(|event| self.emit(event));
         for id in effects.orphans {
@@ -83,10 +87,6 @@ impl Active<'_> {
             if let Some(request) = self.account.pending.remove_unsent(id) {
                 self.finish(id, request, Err(ErrorKind::AlreadyEnd.into()));
             }
-        }
-        if !self.lasting.config.abilities.resume {
-            // Such a wire does not say that the session is a new one: its server may keep the calls going.
-            effects.cancels.into_iter().for_each(|cancel| self.send_unasked(cancel));
         }
     }
 

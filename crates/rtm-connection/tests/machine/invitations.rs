@@ -435,13 +435,69 @@ fn invitations_end_with_the_session_they_were_in() {
     peer.expect_no_event();
 }
 
-#[test]
-fn on_the_vendors_wire_the_other_side_is_told_of_that() {
+/// Invitations of both sides, open on the vendor's wire, whose link breaks after `before` and comes back.
+fn kept(
+    before: impl FnOnce(&mut Peer, &LocalInvitation, &RemoteInvitation),
+) -> (Peer, LocalInvitation, RemoteInvitation) {
     let mut peer = Peer::online_with(Config::vendor());
     let local = sent(&mut peer);
+    let remote = received(&mut peer);
+    before(&mut peer, &local, &remote);
     peer.reconnect(Resumption::New);
+    peer.expect_gap(None, GapReason::NewSession);
+    peer.expect_no_event();
+    (peer, local, remote)
+}
+
+#[test]
+fn on_a_wire_without_resume_invitations_outlive_a_break() {
+    let (mut peer, local, remote) = kept(|_, _, _| ());
+    peer.expect_nothing_sent();
+    // The server tells a client that may have forgotten it.
+    let RemoteInvitation { call_id, caller_id, content, .. } = remote.clone();
+    peer.event(Event::RemoteInvitationReceived { call_id, caller_id, content });
+    peer.expect_no_event();
+    rang(&mut peer, &local);
+    peer.expect_event(RtmEvent::local_invitation_received_by_peer(local));
+    let id = accept(&mut peer, &remote);
+    peer.expect_request(id);
+    peer.reply(id, Answer::AcceptInvitation(()));
+    peer.expect_event(RtmEvent::remote_invitation_accepted(remote));
+    peer.expect_ok(id);
+}
+
+#[test]
+fn on_a_wire_without_resume_invitations_that_the_server_forgot_end_in_their_time() {
+    let (mut peer, local, remote) = kept(|_, _, _| ());
+    peer.pass(SECOND * 65);
+    peer.expect_event(RtmEvent::local_invitation_failure(local.clone(), Local::PeerNoResponse));
+    peer.expect_event(RtmEvent::remote_invitation_failure(remote, Remote::InvitationExpire));
     let (_, Command::CancelInvitation(cancel)) = peer.expect_any_request() else { panic!("a cancel") };
     assert_eq!(cancel.call_id, local.call_id);
+    peer.pass(SECOND * 100);
+    peer.expect_no_event();
+}
+
+#[test]
+fn on_a_wire_without_resume_an_answer_that_a_break_cut_off_can_be_given_again() {
+    let mut asked = None;
+    let (mut peer, _, remote) = kept(|peer, _, remote| asked = Some(accept(peer, remote)));
+    peer.expect_err(asked.unwrap(), ErrorKind::OutcomeUnknown);
+    let id = accept(&mut peer, &remote);
+    peer.expect_request(id);
+    peer.reply(id, Answer::AcceptInvitation(()));
+    peer.expect_event(RtmEvent::remote_invitation_accepted(remote));
+}
+
+#[test]
+fn an_invitation_whose_sending_a_break_cut_off_is_taken_back() {
+    let mut peer = Peer::online_with(Config::vendor());
+    let (invitation, id) = peer.with(|connection, now| connection.send_invitation(now, user("alice"), "call?"));
+    peer.expect_request(id);
+    peer.reconnect(Resumption::New);
+    peer.expect_err(id, ErrorKind::OutcomeUnknown);
+    let (_, Command::CancelInvitation(cancel)) = peer.expect_any_request() else { panic!("a cancel") };
+    assert_eq!(cancel.call_id, invitation.call_id);
 }
 
 #[test]
