@@ -73,7 +73,7 @@ pub struct Abilities {
     pub revisions: bool,
     /// It fetches its stored messages over HTTP, and gets them as events only where it has not done so in time.
     pub fetches_stored: bool,
-    /// It sends its user attributes again, by itself, when it comes back.
+    /// It sends its user attributes again, by itself, when it comes back, and perhaps only some of them or none.
     pub repeats_attributes: bool,
     /// It reads in the [`Welcome`](crate::Welcome) when its token ends, and warns its user itself if that is soon.
     pub times_token: bool,

@@ -115,7 +115,9 @@ impl Core {
     ) -> Result<Answer, Refusal> {
         edit.check()?;
         let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
-        let may_be_echo = session.terms.take_echo(now.instant);
+        let repeats_attributes =
+            session.terms.abilities().repeats_attributes && self.config.settings.keep_attributes_on_return;
+        let may_be_echo = session.terms.take_echo(now.instant) && repeats_attributes;
         let is_echo = |sent: &BTreeMap<AttributeKey, Text>| {
             sent.iter().all(|(key, value)| session.attributes.get(key) == Some(value))
         };

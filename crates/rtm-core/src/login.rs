@@ -487,9 +487,7 @@ impl Core {
             session.requests.be_forgetful();
         }
         session.set_limit(&self.config.settings);
-        let repeats_attributes =
-            session.terms.abilities().repeats_attributes && self.config.settings.keep_attributes_on_return;
-        session.terms.expect_echo(now.instant, was_there && repeats_attributes);
+        session.terms.expect_echo(now.instant, was_there && !session.terms.abilities().resume);
         let welcome = Welcome {
             user_id,
             ticket: Some(SessionTicket::new(session.id, session.stream.epoch)),

@@ -23,7 +23,7 @@ pub(super) struct Terms {
     abilities: Abilities,
     /// Opens the HTTP endpoints.
     gateway_session: Option<Text>,
-    /// Until when the next set of attributes may be one that a returning SDK sends by itself.
+    /// Until when the next set of attributes may be one that a returning client sends by itself.
     echo_until: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ impl Terms {
         self.echo_until.is_some_and(|until| now < until)
     }
 
-    /// Whether attributes that are set now may be those that a returning SDK sends by itself: at most the first set.
+    /// Whether attributes that are set now may be those that a returning client sends by itself: at most the first set.
     pub(super) fn take_echo(&mut self, now: Instant) -> bool {
         self.echo_until.take().is_some_and(|until| now < until)
     }

@@ -299,8 +299,13 @@ fn read_login(head: &Head<'_>, it: &shapes::Login<'_>) -> Result<Login, Refusal>
         resume: None,
         keep_alive,
         window: 0,
-        // Stored messages are fetched with the session's id.
-        abilities: Abilities { fetches_stored: gateway_session.is_some(), ..Wire::Vendor.abilities() },
+        abilities: Abilities {
+            // Stored messages are fetched with the session's id.
+            fetches_stored: gateway_session.is_some(),
+            // A client that keeps its calls is none of the SDK's: it sends all of its attributes again.
+            repeats_attributes: !it.keeps_calls.0,
+            ..Wire::Vendor.abilities()
+        },
         gateway_session,
     })
 }

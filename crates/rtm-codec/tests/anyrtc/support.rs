@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AppId, AttributeKey, CallId, ChannelId, ClientFrame, Command, DecodeErrorKind, Event, InstanceId, KeepAlive, Login,
-    Packet, RequestId, Resumption, Seq, ServerFrame, SharedEvent, Text, UserId, Welcome, Wire,
+    Abilities, AppId, AttributeKey, CallId, ChannelId, ClientFrame, Command, DecodeErrorKind, Event, InstanceId,
+    KeepAlive, Login, Packet, RequestId, Resumption, Seq, ServerFrame, SharedEvent, Text, UserId, Welcome, Wire,
     anyrtc::{ClientCodec, ServerCodec},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn login() -> Login {
         resume: None,
         keep_alive: KeepAlive::Client { interval_ms: 10_000 },
         window: 0,
-        abilities: Wire::Vendor.abilities(),
+        abilities: Abilities { repeats_attributes: false, ..Wire::Vendor.abilities() },
         gateway_session: Some("s1".into()),
     }
 }

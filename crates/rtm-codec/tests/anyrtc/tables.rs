@@ -11,7 +11,7 @@ use rtm_codec::{
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, Refusal, RefuseInvitation, RemoteInvitationFailureReason,
     RenewToken, RequestId, Revision, SendChannelMessage, SendInvitation, SendMessageToPeer, SendOutcome, Seq,
     ServerFrame, SetChannelAttributes, SetLocalUserAttributes, SharedEvent, SubscribePeersOnlineStatus, Token,
-    UnsubscribePeersOnlineStatus,
+    UnsubscribePeersOnlineStatus, Wire,
     anyrtc::{ClientCodec, ServerCodec},
 };
 
@@ -627,6 +627,10 @@ fn the_envelope_is_the_sdk_s_to_the_letter() {
         assert_eq!(written_by_client(&mut client), packet);
         assert_eq!(read_by_server(&mut server, packet), [frame]);
     }
+    // The SDK is known by what it does not say.
+    let sdk = r#"{"Cmd":"Login","AppId":"0123456789abcdef0123456789abcdef","Encrypt":false,"Content":"{\"UserId\":\"ann\",\"UserSId\":\"c0ffee00c0ffee00c0ffee00c0ffee00\",\"AcsToken\":\"\",\"SdkVer\":\"1.0.15\",\"SessionId\":\"s1\"}"}"#;
+    let [ClientFrame::Login(login)] = &read_by_server(&mut server, sdk)[..] else { panic!("no login") };
+    assert_eq!(login.abilities, Wire::Vendor.abilities());
     let frames = [
         (welcome("ann"), r#"{"Cmd":"Login","Encrypt":false,"Content":"{\"Code\":0,\"UserId\":\"ann\"}"}"#),
         (

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributeTarget,
-    ChannelAttributes, ClearChannelAttributes, ClearLocalUserAttributes, DeleteChannelAttributesByKeys,
-    DeleteLocalUserAttributesByKeys, ErrorKind, Event, GetChannelAttributes, GetUserAttributes, JoinChannel,
-    LeaveChannel, Revision, SetChannelAttributes, SetLocalUserAttributes, Text,
+    Abilities, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, CallLimits,
+    ChannelAttributeTarget, ChannelAttributes, ClearChannelAttributes, ClearLocalUserAttributes,
+    DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, ErrorKind, Event, GetChannelAttributes,
+    GetUserAttributes, JoinChannel, LeaveChannel, Login, Revision, SetChannelAttributes, SetLocalUserAttributes, Text,
 };
 
 use crate::harness::*;
@@ -160,6 +160,27 @@ fn what_a_returning_vendor_client_sends_by_itself_does_not_wipe_its_attributes()
         assert_eq!(world.call(again, get("alice")).unwrap(), attributes(echo));
         world.logout(again);
     }
+}
+
+#[test]
+fn a_client_that_sends_all_of_its_attributes_again_is_taken_at_its_word() {
+    let mut config = config();
+    config.limits = CallLimits::default();
+    let mut world = World::with(config);
+    let login = || {
+        let login = vendor_login_of("alice");
+        Login { abilities: Abilities { repeats_attributes: false, ..login.abilities }, ..login }
+    };
+    let alice = world.login_with(login());
+    for _ in 0..10 {
+        world.call(alice, set(&[("a", "1"), ("b", "2")])).unwrap();
+    }
+    world.cut(alice);
+    let again = world.login_again(alice, login());
+    // That it does so by itself does not count.
+    world.call(again, set(&[])).unwrap();
+    assert_eq!(world.call(again, get("alice")).unwrap(), BTreeMap::new());
+    assert_eq!(world.call(again, set(&[])).unwrap_err().kind, ErrorKind::TooOften);
 }
 
 #[test]
