@@ -348,6 +348,9 @@ impl ClientBuilder {
     /// to the server, which counts them when they arrive. If the server refuses a call all the same, the client sends
     /// it again later, after the calls that were under way.
     pub fn wait_for_limits(mut self, on: bool) -> Self {
+    ///
+    /// The deadline of a call counts from when its limit allows it. [`Call::timeout`](crate::Call::timeout) limits the
+    /// waiting too. A logout ends the calls that wait with [`ErrorKind::AbortedByLogout`](crate::ErrorKind::AbortedByLogout).
         self.waits_for_limits = on;
         self
     }

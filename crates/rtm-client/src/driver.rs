@@ -237,10 +237,7 @@ impl<N: Network> Driver<N> {
         self.publish();
         if matches!(self.connection.state(), ConnectionState::Disconnected | ConnectionState::Aborted) {
             self.tokens.abort_all();
-            for Delayable { command, done, .. } in self.delayed.take_all() {
-                let error = RtmError::new(ErrorKind::NotLoggedIn, command.family());
-                drop(done.send(Err(error)));
-            }
+            self.end_delayed(ErrorKind::NotLoggedIn);
         }
         if self.closing.is_none() {
             for LoggedOut { done, result } in self.logged_out.drain(..) {
@@ -252,6 +249,13 @@ impl<N: Network> Driver<N> {
     fn tell_status(&self) {
         let (state, user_id) = (self.connection.state(), self.connection.user_id());
         self.status.send_if_modified(|status| {
+    /// Ends the calls that wait for their limit.
+    fn end_delayed(&mut self, kind: ErrorKind) {
+        for Delayable { command, done, .. } in self.delayed.take_all() {
+            drop(done.send(Err(RtmError::new(kind, command.family()))));
+        }
+    }
+
             let modified = status.state != state || status.user_id.as_ref() != user_id;
             if modified {
                 *status = Status { state, user_id: user_id.cloned() };
@@ -429,7 +433,10 @@ impl<N: Network> Driver<N> {
             RareOrder::Logout { done } => {
                 self.relogin.stop();
                 match self.connection.logout(now) {
-                    Ok(()) => self.logouts.push_back(done),
+                    Ok(()) => {
+                        self.end_delayed(ErrorKind::AbortedByLogout);
+                        self.logouts.push_back(done);
+                    }
                     Err(error) => drop(done.send(Err(error))),
                 }
             }

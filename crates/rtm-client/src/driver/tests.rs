@@ -534,7 +534,7 @@ async fn a_logout_ends_calls_that_wait_for_their_limit() {
         let (first, second) =
             tokio::join!(client.send_message_to_peer("bob", "1"), client.send_message_to_peer("bob", "2"));
         assert_eq!(first.unwrap_err().kind(), ErrorKind::AbortedByLogout);
-        assert_eq!(second.unwrap_err().kind(), ErrorKind::NotLoggedIn);
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::AbortedByLogout);
     };
     let logout = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
