@@ -321,7 +321,8 @@ impl ClientBuilder {
     /// after `REMOTE_LOGIN`: the user is on another device then, and the two would end each other's sessions for ever. Off unless set.
     ///
     /// The pauses are random, at first up to `first`, then up to twice as long each time, and never longer than `max`; a session
-    /// that lasts for `max` starts them anew. 1 ms ≤ `first` ≤ `max` ≤ 1 hour. `logout` ends it, and so does a login that fails
+    /// that lasts for `max` starts them anew. After four refused tokens within a minute, the next attempt waits until the first of
+    /// them is a minute old: otherwise the server would lock the address out. 1 ms ≤ `first` ≤ `max` ≤ 1 hour. `logout` ends it, and so does a login that fails
     /// because of something that waiting does not change.
     ///
     /// The events tell all of it: `ABORTED`, `DISCONNECTED`, `CONNECTING`, `CONNECTED`. Channels, subscriptions and
@@ -347,10 +348,10 @@ impl ClientBuilder {
     /// The client then counts each period of the limits as an eighth longer (3 s as 3.375 s), because calls need different times
     /// to the server, which counts them when they arrive. If the server refuses a call all the same, the client sends
     /// it again later, after the calls that were under way.
-    pub fn wait_for_limits(mut self, on: bool) -> Self {
     ///
     /// The deadline of a call counts from when its limit allows it. [`Call::timeout`](crate::Call::timeout) limits the
     /// waiting too. A logout ends the calls that wait with [`ErrorKind::AbortedByLogout`](crate::ErrorKind::AbortedByLogout).
+    pub fn wait_for_limits(mut self, on: bool) -> Self {
         self.waits_for_limits = on;
         self
     }

@@ -75,7 +75,7 @@ impl Client {
     /// | `InvalidToken`, `TokenExpired` | the server refuses the token |
     /// | `ProviderFailed` | the token provider failed |
     /// | `Banned` | the server banned the user |
-    /// | `TooOften` | more than 2 logins in 1 s, or four refused logins within a minute |
+    /// | `TooOften` | more than 2 logins in 1 s; or the server refused too many logins from this address |
     ///
     /// # Cancel safety
     ///

@@ -381,7 +381,7 @@ impl<N: Network> Driver<N> {
             self.logouts.push_back(oneshot::channel().0);
         }
         let app_id = self.settings.app_id.clone();
-        match self.connection.login(now, Credentials { app_id, user_id, token }) {
+        match self.connection.login_again(now, Credentials { app_id, user_id, token }) {
             Ok(()) => {
                 let (done, result) = oneshot::channel();
                 self.logins.push_back(done);

@@ -22,9 +22,23 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyLogin`] unless the state is `DISCONNECTED`, [`ErrorKind::TooOften`], also after four logins
-    /// within a minute that the server refused; then nothing happens and no result follows.
+    /// [`ErrorKind::AlreadyLogin`] unless the state is `DISCONNECTED`, [`ErrorKind::TooOften`]; then nothing happens and
+    /// no result follows.
     pub fn login(&mut self, now: Instant, credentials: Credentials) -> Result<(), RtmError> {
+        self.try_login(now, credentials, false)
+    }
+
+    /// The same as [`login`](Self::login), of a program that logs in again by itself. So that it does not lock its
+    /// address out, this is also [`ErrorKind::TooOften`] after the server refused four tokens within a minute.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`login`](Self::login).
+    pub fn login_again(&mut self, now: Instant, credentials: Credentials) -> Result<(), RtmError> {
+        self.try_login(now, credentials, true)
+    }
+
+    fn try_login(&mut self, now: Instant, credentials: Credentials, by_itself: bool) -> Result<(), RtmError> {
         let now = self.advance(now);
         let refused = |refusal| RtmError::from_refusal(refusal, Family::Login);
         match self.state {
@@ -35,7 +49,9 @@ impl Connection {
                 return Err(refused(Refusal::new(ErrorKind::AlreadyLogin, detail)));
             }
         }
-        self.lasting.limiter.may_present_token(now).map_err(|wait| refused(Refusal::too_often(wait)))?;
+        if by_itself {
+            self.lasting.limiter.may_present_token(now).map_err(|wait| refused(Refusal::too_often(wait)))?;
+        }
         self.lasting.limiter.try_login(now).map_err(refused)?;
         if let State::LoggingOut { confirms, .. } = self.state {
             if confirms.is_some() {
@@ -205,8 +221,16 @@ impl Active<'_> {
         }
         let draining = self.account.lost_by == Some(CloseReason::Draining);
         let pause = self.account.backoff.pause(&self.lasting.config.backoff, draining, &mut self.lasting.rng);
-        let pause = pause.max(self.lasting.limiter.may_present_token(self.now).err().unwrap_or_default());
+        let pause = pause.max(self.may_present_token().err().unwrap_or_default());
         self.account.link = LinkState::Waiting { until: self.now + pause };
+    }
+
+    /// Whether a token may be presented now, or how long that has to wait. The user's own login is not held back.
+    pub(super) fn may_present_token(&mut self) -> Result<(), Duration> {
+        match self.account.login {
+            Some(_) => Ok(()),
+            None => self.lasting.limiter.may_present_token(self.now),
+        }
     }
 
     /// Opens a link to a server that the gateway named.

@@ -196,7 +196,7 @@ impl Active<'_> {
             }
             LinkState::Waiting { .. } | LinkState::NeedsToken { until: Some(_) } => {
                 self.account.backoff.reset();
-                if self.lasting.limiter.may_present_token(self.now).is_ok() {
+                if self.may_present_token().is_ok() {
                     self.dial();
                 }
             }

@@ -104,7 +104,7 @@ impl Active<'_> {
         if !matches!(self.account.link, LinkState::Waiting { .. } | LinkState::NeedsToken { .. }) {
             return;
         }
-        match self.lasting.limiter.may_present_token(self.now) {
+        match self.may_present_token() {
             Ok(()) => self.dial(),
             Err(wait) => self.account.link = LinkState::Waiting { until: self.now + wait },
         }

@@ -149,19 +149,29 @@ fn an_application_that_renews_with_bad_tokens_is_held_back_too() {
 }
 
 #[test]
-fn logins_that_are_refused_for_their_token_are_held_back() {
+fn a_user_that_logs_in_is_told_each_time_what_is_wrong_and_a_program_by_itself_is_held_back() {
     let mut peer = Peer::new(Config::native());
-    for _ in 0..4 {
+    for _ in 0..5 {
         peer.login();
         peer.open();
         refuse_login(&mut peer, ErrorKind::InvalidToken);
         peer.expect_login_err(ErrorKind::InvalidToken);
         peer.pass(SECOND);
     }
-    let error = peer.try_login().unwrap_err();
+    let login_again = |peer: &mut Peer| peer.with(|connection, now| connection.login_again(now, credentials()));
+    let error = login_again(&mut peer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooOften);
-    peer.pass(SECOND * 56);
+    // Nor do the retries of the user's own login wait.
     peer.login();
+    peer.dial_failed(true);
+    assert!(peer.until_dial() <= MS * 250);
+    peer.logout().unwrap();
+    peer.pass(SECOND * 60);
+    peer.forget_all();
+    login_again(&mut peer).unwrap();
+    peer.open();
+    peer.welcome(Resumption::New);
+    peer.expect_login_ok();
 }
 
 #[test]
