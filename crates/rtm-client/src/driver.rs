@@ -15,11 +15,11 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use rtm_codec::{Answer, ErrorKind, Family, RequestId, Text, Token, Wire};
+use rtm_codec::{Answer, ErrorKind, Family, RequestId, Text, Token, UserId, Wire};
 use rtm_connection::{Connection, ConnectionChangeReason, ConnectionState, Credentials, Output, RtmError, RtmEvent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::{JoinSet, yield_now},
+    task::{self, JoinSet, yield_now},
 };
 
 use self::{
@@ -76,6 +76,8 @@ pub(crate) struct Driver<N> {
     figures: Arc<Figures>,
     token_provider: Option<TokenProvider>,
     tokens: JoinSet<Result<Token, Arc<dyn Error + Send + Sync>>>,
+    /// The last call of the provider, and for whom it was made.
+    token_wanted: Option<(task::Id, UserId)>,
 }
 
 /// The task's ends of what it shares with the application.
@@ -127,6 +129,7 @@ impl<N: Network> Driver<N> {
             figures,
             token_provider,
             tokens: JoinSet::new(),
+            token_wanted: None,
         }
     }
 
@@ -246,9 +249,6 @@ impl<N: Network> Driver<N> {
         }
     }
 
-    fn tell_status(&self) {
-        let (state, user_id) = (self.connection.state(), self.connection.user_id());
-        self.status.send_if_modified(|status| {
     /// Ends the calls that wait for their limit.
     fn end_delayed(&mut self, kind: ErrorKind) {
         for Delayable { command, done, .. } in self.delayed.take_all() {
@@ -256,6 +256,9 @@ impl<N: Network> Driver<N> {
         }
     }
 
+    fn tell_status(&self) {
+        let (state, user_id) = (self.connection.state(), self.connection.user_id());
+        self.status.send_if_modified(|status| {
             let modified = status.state != state || status.user_id.as_ref() != user_id;
             if modified {
                 *status = Status { state, user_id: user_id.cloned() };
@@ -349,13 +352,21 @@ impl<N: Network> Driver<N> {
     }
 
     fn poll_token(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(Some(ended)) = self.tokens.poll_join_next(cx) else { return false };
-        let result = match ended {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => Err(Arc::from(Box::<dyn Error + Send + Sync>::from("it panicked"))),
+        let Poll::Ready(Some(ended)) = self.tokens.poll_join_next_with_id(cx) else { return false };
+        let (id, result) = match ended {
+            Ok(ended) => ended,
+            Err(error) if error.is_panic() => {
+                (error.id(), Err(Arc::from(Box::<dyn Error + Send + Sync>::from("it panicked"))))
+            }
             // Its token is no longer wanted.
             Err(_) => return true,
         };
+        // A call that has ended cannot be aborted: another user may have logged in since.
+        let is_wanted =
+            |(wanted, user_id): &(task::Id, UserId)| *wanted == id && self.connection.user_id() == Some(user_id);
+        if !self.token_wanted.as_ref().is_some_and(is_wanted) {
+            return true;
+        }
         if let Err(error) = &result {
             let error = RtmError::new(ErrorKind::ProviderFailed, Family::Login).with_source(Arc::clone(error));
             crate::log::provider_failed(format_args!("{error:#}"));
@@ -513,8 +524,10 @@ impl<N: Network> Driver<N> {
         let (Some(provider), Some(user_id)) = (&self.token_provider, self.connection.user_id()) else { return };
         self.tokens.abort_all();
         let (provider, user_id) = (provider.clone(), user_id.clone());
+        let whose = user_id.clone();
         // A task of its own, so that what the application does in it cannot hold up or end this one.
-        self.tokens.spawn(async move { provider.token(user_id).await });
+        let task = self.tokens.spawn(async move { provider.token(user_id).await });
+        self.token_wanted = Some((task.id(), whose));
     }
 }
 

@@ -15,7 +15,10 @@ use rtm_codec::{
     MessageId, PeerMessage, Resumption, RtmMessage, SendOutcome, ServerFrame, UserId,
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::{
     Client, Events,
@@ -541,6 +544,47 @@ async fn a_logout_ends_calls_that_wait_for_their_limit() {
         client.logout().await.unwrap();
     };
     tokio::join!(waits, logout);
+
+    let (client, _events, mut peer) = logged_in_with_limits(limits).await;
+    let waits = async {
+        let (first, second) =
+            tokio::join!(client.send_message_to_peer("bob", "1"), client.send_message_to_peer("bob", "2"));
+        first.unwrap();
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::NotLoggedIn);
+    };
+    let end = async {
+        let (id, _) = peer.request().await;
+        peer.reply(id, Answer::SendMessageToPeer(SendOutcome::Delivered)).await;
+        peer.close(CloseReason::RemoteLogin).await;
+    };
+    tokio::join!(waits, end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_one_user_is_not_taken_for_another() {
+    let may_go_on = Arc::new(Notify::new());
+    let builder = Client::builder().token_provider({
+        let may_go_on = Arc::clone(&may_go_on);
+        move |user_id: UserId| {
+            let may_go_on = Arc::clone(&may_go_on);
+            async move {
+                if user_id.as_str() == "alice" {
+                    may_go_on.notified().await;
+                }
+                Ok::<_, std::io::Error>(format!("token-of-{user_id}"))
+            }
+        }
+    });
+    let (client, _events, mut server) = client(&builder);
+    let mut alice = client.login("alice", None);
+    assert!(timeout(Duration::from_millis(10), &mut alice).await.is_err());
+    // The provider is done before the task hears of the logout and the other login, both at once.
+    may_go_on.notify_one();
+    let (logout, bob, (_peer, login)) = tokio::join!(client.logout(), client.login("bob", None), server.accept_login());
+    logout.unwrap();
+    bob.unwrap();
+    assert_eq!(login.token.unwrap().expose(), "token-of-bob");
+    assert_eq!(alice.await.unwrap_err().kind(), ErrorKind::AbortedByLogout);
 }
 
 #[tokio::test(start_paused = true)]
@@ -602,6 +646,16 @@ async fn logged_in(builder: crate::ClientBuilder) -> (Client, Events, Peer) {
     (client, events, peer)
 }
 
+/// A client whose calls wait for these limits, as the server has them.
+async fn logged_in_with_limits(limits: CallLimits) -> (Client, Events, Peer) {
+    let (client, mut events, mut server) = client(&Client::builder().wait_for_limits(true));
+    server.limits = Some(limits);
+    let (result, (peer, _)) = tokio::join!(client.login("alice", None), server.accept_login());
+    result.unwrap();
+    assert!(events.try_recv().is_some() && events.try_recv().is_some());
+    (client, events, peer)
+}
+
 /// A client that is logged in, its two events of that taken.
 async fn logged_in_at(builder: &crate::ClientBuilder) -> (Client, Events, Peer, Switchboard) {
     let (client, mut events, mut server) = client(builder);
@@ -627,13 +681,3 @@ fn state(event: Option<RtmEvent>) -> (ConnectionState, ConnectionChangeReason) {
         other => panic!("no change of state: {other:?}"),
     }
 }
-/// A client whose calls wait for these limits, as the server has them.
-async fn logged_in_with_limits(limits: CallLimits) -> (Client, Events, Peer) {
-    let (client, mut events, mut server) = client(&Client::builder().wait_for_limits(true));
-    server.limits = Some(limits);
-    let (result, (peer, _)) = tokio::join!(client.login("alice", None), server.accept_login());
-    result.unwrap();
-    assert!(events.try_recv().is_some() && events.try_recv().is_some());
-    (client, events, peer)
-}
-
