@@ -97,8 +97,7 @@ impl Core {
             }
             return None;
         }
-        let now_since_start = self.since_start(now);
-        let session = self.hub.sessions.get_mut(key)?;
+        let session = self.hub.sessions.get(key)?;
         if session.memberships.len() >= limits::JOINED_CHANNELS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
         }
@@ -106,13 +105,6 @@ impl Core {
             return Some(Err(too_many_channels()));
         }
         let session = self.hub.sessions.get_mut(key)?;
-        // A client that comes back joins its channels again by itself: that was not asked for.
-        if !session.awaits_join(&join.channel_id) {
-            let allowed = session.budgets.try_same_channel(&self.config.limits, &join.channel_id, now_since_start);
-            if let Err(refusal) = allowed {
-                return Some(Err(refusal));
-            }
-        }
         let channel = self.channels.intern(&join.channel_id, now);
         session.memberships.add(channel);
         match self.edge {

@@ -2,7 +2,7 @@
 
 use rtm_codec::{
     AddOrUpdateChannelAttributes, Answer, ClearChannelAttributes, Command, DeleteChannelAttributesByKeys, Effect,
-    ErrorKind, Refusal, RequestId, SetChannelAttributes,
+    ErrorKind, JoinChannel, LimitedCall, Refusal, RequestId, SetChannelAttributes,
 };
 
 use super::{Core, Now, arena::SessionKey, attributes::Edit, notes::Asker, requests::Begin};
@@ -55,7 +55,7 @@ impl Core {
         let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
         // What a client does by itself when it comes back was not asked for by anybody.
         let is_return = match command {
-            Command::JoinChannel(join) => session.awaits_join(&join.channel_id),
+            Command::JoinChannel(join) => return self.check_join_limit(now, key, join),
             Command::SetLocalUserAttributes(_) => session.terms.expects_echo(now.instant),
             _ => false,
         };
@@ -63,6 +63,20 @@ impl Core {
             return Ok(());
         }
         session.budgets.try_command(&self.config.limits, command, since_start)
+    }
+
+    /// Counts a join, within the limit of its channel too unless the session is a member already. A refused one counts
+    /// within neither.
+    fn check_join_limit(&mut self, now: Now, key: SessionKey, join: &JoinChannel) -> Result<(), Refusal> {
+        let (since_start, is_member) = (self.since_start(now), self.channel_of(key, &join.channel_id).is_some());
+        let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
+        if session.awaits_join(&join.channel_id) {
+            return Ok(());
+        }
+        match is_member {
+            true => session.budgets.try_call(&self.config.limits, LimitedCall::JoinChannel, since_start),
+            false => session.budgets.try_join(&self.config.limits, &join.channel_id, since_start),
+        }
     }
 
     /// The answer, unless it is given later or was given already.

@@ -162,6 +162,21 @@ fn joining_the_same_channel_2_per_5_s() {
 }
 
 #[test]
+fn a_join_that_is_refused_for_its_channel_counts_for_no_other() {
+    let mut world = limited();
+    let alice = world.login("alice");
+    let join = |name: &str| Command::from(JoinChannel { channel_id: room(name) });
+    for _ in 0..2 {
+        assert_eq!(kind(&mut world, alice, join("r")), None);
+        assert_eq!(kind(&mut world, alice, LeaveChannel { channel_id: room("r") }.into()), None);
+    }
+    for _ in 0..50 {
+        assert_eq!(kind(&mut world, alice, join("r")), Some(ErrorKind::SameChannelTooOften));
+    }
+    assert_eq!(kind(&mut world, alice, join("other")), None);
+}
+
+#[test]
 fn a_member_that_joins_again_is_not_too_often() {
     let mut world = limited();
     let alice = world.login("alice");
