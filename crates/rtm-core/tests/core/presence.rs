@@ -70,6 +70,18 @@ fn subscribing_is_answered_and_then_tells_the_state_of_all() {
 }
 
 #[test]
+fn subscribing_to_more_users_tells_the_states_of_those() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.login("bob");
+    world.call(alice, subscribe(&["bob"])).unwrap();
+    world.events(alice);
+    world.call(alice, subscribe(&["nobody", "alice"])).unwrap();
+    let told = changes(&world.events(alice));
+    assert_eq!(told, [("alice".to_owned(), Online), ("nobody".to_owned(), Offline)]);
+}
+
+#[test]
 fn a_change_is_told_at_once_and_the_next_100_ms_later() {
     let mut world = World::new();
     let alice = world.login("alice");
