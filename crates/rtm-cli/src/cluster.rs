@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rtm_codec::ChannelId;
-use rtm_server::{AppId, ClusterConfig, ClusterName, ClusterProbe, ClusterStatus, NatsUrl, UserId};
+use rtm_server::{AppId, ClusterConfig, ClusterName, ClusterProbe, ClusterStatus, InvalidNatsUrl, NatsUrl, UserId};
 use serde::Serialize;
 
 use crate::{exit::WrongArgument, output, serve};
@@ -113,8 +113,7 @@ async fn probe(cluster: Cluster) -> anyhow::Result<ClusterProbe> {
 
 /// The cluster of a config file; what the flags say of it comes first. Clap would show an address that is none with its password.
 pub(crate) fn config(nats: &[String], name: Option<ClusterName>, file: Option<&Path>) -> anyhow::Result<ClusterConfig> {
-    let nats = nats.iter().map(|url| url.parse::<NatsUrl>()).collect::<Result<Vec<_>, _>>();
-    let nats = nats.map_err(|error| WrongArgument(error.to_string()))?;
+    let nats = addresses(nats)?;
     let mut config = match file {
         Some(file) => {
             let (config, _) = serve::read(Some(file))?;
@@ -130,6 +129,12 @@ pub(crate) fn config(nats: &[String], name: Option<ClusterName>, file: Option<&P
         config.name = name;
     }
     Ok(config)
+}
+
+/// The addresses of `--cluster`. One that is none is no wrong argument: whatever is wrong with the way to NATS gives 1, so that
+/// a supervisor need not know where the address came from.
+pub(crate) fn addresses(urls: &[String]) -> Result<Vec<NatsUrl>, InvalidNatsUrl> {
+    urls.iter().map(|url| url.parse()).collect()
 }
 
 /// A status as it is printed as JSON.

@@ -70,7 +70,8 @@ fn causes(error: &anyhow::Error) -> String {
 pub(crate) const HELP: &str = "\
 Exit status:
   0  success
-  1  failure, also of a file that cannot be read or used; the reason is on standard error
+  1  failure, also of a file that cannot be read or used, and of a --cluster that is no address of NATS;
+     the reason is on standard error
   2  wrong arguments
   3  `rtm send --require`: a message had another outcome
 

@@ -11,13 +11,15 @@ use std::{
 use anyhow::Context as _;
 use rtm_server::{
     Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
-    InvalidNatsUrl, InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ServerBuilder,
-    ServerConfig,
+    InvalidNodeName, ListenAddress, LogControl, NodeName, OtlpConfig, ServerBuilder, ServerConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::systemd::Sockets;
-use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime, version};
+use crate::{
+    LogFormat, cluster::addresses, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime,
+    version,
+};
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
@@ -184,10 +186,16 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     output::text(&listening.chain(admin).collect::<String>())?;
     systemd::ready(&server.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     tokio::spawn(systemd::show_life(server.handle()));
+    let mut refused = None;
     let is_signalled = loop {
         tokio::select! {
             () = stop.asked() => break true,
             () = server.drain_asked() => break false,
+            // A supervisor is to see that it is over.
+            error = server.refused_by_cluster() => {
+                refused = Some(error);
+                break false;
+            }
             // The server logs what came of it.
             Some(()) = hangup.recv() => {
                 systemd::reloading();
@@ -207,7 +215,7 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     };
     systemd::stopping(server.shutdown_limit().await);
     tokio::select! {
-        () = server.shutdown() => Ok(()),
+        () = server.shutdown() => refused.map_or(Ok(()), |error| Err(error.into())),
         () = second => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),
     }
 }
@@ -233,8 +241,7 @@ impl Args {
     /// Takes over what the flags say of the cluster.
     fn configure_cluster(&self, config: &mut ServerConfig) -> anyhow::Result<()> {
         if !self.cluster.is_empty() {
-            let nats = self.cluster.iter().map(|url| url.parse()).collect::<Result<Vec<NatsUrl>, _>>();
-            let nats = nats.map_err(|error: InvalidNatsUrl| WrongArgument(error.to_string()))?;
+            let nats = addresses(&self.cluster)?;
             match &mut config.cluster {
                 Some(cluster) => cluster.nats = nats,
                 none => *none = Some(ClusterConfig::new(nats)),

@@ -157,17 +157,21 @@ impl Core {
         {
             waiting.pop_front();
         }
-        let result = if kept == Kept::Done {
+        // What became of it may be unknown to the store, and the watch of what it has may tell.
+        let result = if kept == Kept::Done || self.has_heard_of(&channel_id, &value) {
             let answer = answer(value.revision);
             self.log_channel_attributes(now, &channel_id, &writer);
             self.tell_attributes(asker, &channel_id, &value, notify);
-            // Another node may have written upon it and told so before the store's answer came here.
-            if !self.knows_attributes_after(&channel_id, value.revision) {
-                self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
+            match self.edge {
+                // Another node may have written upon it and told so before the store's answer came here.
+                Some(_) => self.attributes_told(now, &channel_id, value, notify),
+                None => self.put_channel_attributes(now, &channel_id, value, bytes, notify),
             }
             Ok(answer)
         } else {
-            Err(Refusal::new(ErrorKind::Failure, "the server could not keep the attributes: they are unchanged"))
+            // The store of a cluster is elsewhere: it may have them all the same.
+            let what = if self.edge.is_some() { MAY_BE_KEPT } else { NOT_KEPT };
+            Err(Refusal::new(ErrorKind::Failure, what))
         };
         self.hub.finish(asker, result);
         self.go_on_writing(now, &channel_id);
@@ -227,3 +231,6 @@ impl Core {
         }
     }
 }
+
+const NOT_KEPT: &str = "the server could not keep the attributes: they are unchanged";
+const MAY_BE_KEPT: &str = "the server does not know whether it has kept the attributes: read them to find out";

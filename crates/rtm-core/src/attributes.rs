@@ -179,22 +179,31 @@ impl Core {
     pub(super) fn put_channel_attributes(
         &mut self,
         now: Now,
-        channel_id: ChannelId,
+        channel_id: &ChannelId,
         value: ChannelAttributes,
         bytes: usize,
         notify: bool,
     ) {
-        let key = self.channels.intern(&channel_id, now);
+        let key = self.channels.intern(channel_id, now);
         let Some(channel) = self.channels.get_mut(key) else { return };
         let store = channel.attributes.get_or_insert_default();
         self.channel_attribute_bytes = self.channel_attribute_bytes - store.bytes + bytes;
-        let event = notify.then(|| Event::AttributesUpdated { channel_id, attributes: value.clone() });
         **store = SizedAttributes { value, bytes };
         channel.empty_since = now.instant;
-        if let Some(event) = event {
-            self.tell_members(key, ChannelNews::Attributes, event, |_, _| true);
+        if notify {
+            self.tell_members_attributes(channel_id);
         }
         self.tidy_channel(now, key);
+    }
+
+    /// Tells the members here what attributes their channel has.
+    pub(super) fn tell_members_attributes(&mut self, channel_id: &ChannelId) {
+        let Some(key) = self.channels.find(channel_id) else { return };
+        let value = self.channels.get(key).and_then(|channel| Some(channel.attributes.as_deref()?.value.clone()));
+        if let Some(attributes) = value {
+            let event = Event::AttributesUpdated { channel_id: channel_id.clone(), attributes };
+            self.tell_members(key, ChannelNews::Attributes, event, |_, _| true);
+        }
     }
 
     pub(super) fn read_channel_attributes(&self, read: &GetChannelAttributes) -> Result<Answer, Refusal> {

@@ -1,7 +1,10 @@
 //! Attributes of channels over several nodes: the store decides which write is next, and each node has what it was told
 //! last. It reads from that, as a single server does, and tells its own members.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{ChannelAttributes, ChannelId, Revision};
 
@@ -12,7 +15,31 @@ use super::{
     notes::Asker,
 };
 
+/// What the store told of a channel, before the node that wrote it.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    revision: Revision,
+    /// The channel had members here, who were not told.
+    has_members: bool,
+    /// Nobody is awaited to tell it any more.
+    until: Instant,
+}
+
 impl Core {
+    /// The store has these attributes of a channel, whoever wrote them. What is not newer than what this core knows is passed
+    /// over, so they may come late, twice and in any order. Members are told when the node that wrote them says whether they are
+    /// to be, or when that has not come for some seconds: the node may be gone, or may not know that they were written.
+    pub fn handle_kept_attributes(&mut self, now: Now, channel_id: &ChannelId, value: ChannelAttributes) {
+        let now = self.time(now);
+        // What was on its way does not bring a channel back that was forgotten.
+        let is_forgotten =
+            self.attributes_of_channel(channel_id).is_none() && value.revision <= self.writes.forgotten_revision();
+        if self.edge.is_some() && !is_forgotten {
+            self.adopt_attributes(now, channel_id, Some(value));
+        }
+        self.hub.close_overfull(now);
+    }
+
     /// The store has new attributes of a channel: all other nodes are told, and whoever wrote them is answered when all
     /// of those have them.
     pub(super) fn tell_attributes(
@@ -40,20 +67,49 @@ impl Core {
     pub(super) fn adopt_attributes(&mut self, now: Now, channel_id: &ChannelId, kept: Option<ChannelAttributes>) {
         match kept {
             Some(value) if !self.knows_newer_attributes(channel_id, value.revision) => {
+                self.await_writer(now, channel_id, value.revision);
                 let bytes = bytes_of(&value);
-                if let Some(edge) = &mut self.edge {
-                    if edge.adopted.len() >= WRITTEN {
-                        edge.adopted.pop_first();
-                    }
-                    edge.adopted.insert(channel_id.clone(), value.revision);
-                }
-                self.put_channel_attributes(now, channel_id.clone(), value, bytes, false);
+                self.put_channel_attributes(now, channel_id, value, bytes, false);
             }
             Some(_) => {}
             None => {
                 let known = self.attributes_of_channel(channel_id).map(|known| known.value().revision);
                 self.attributes_gone(now, channel_id, known.unwrap_or_default());
             }
+        }
+    }
+
+    /// The node that wrote these attributes is yet to say whether members are told.
+    fn await_writer(&mut self, now: Now, channel_id: &ChannelId, revision: Revision) {
+        let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
+        let has_members = channel.is_some_and(|channel| !channel.members.is_empty());
+        let Some(edge) = &mut self.edge else { return };
+        let until = now.instant + TOLD_WITHIN;
+        let overdue = if edge.adopted.len() < WRITTEN { None } else { edge.adopted.pop_first() };
+        edge.adopted.insert(channel_id.clone(), Adopted { revision, has_members, until });
+        if has_members {
+            self.arm_edge(until);
+        }
+        if let Some((overdue, adopted)) = overdue {
+            self.writer_is_silent(&overdue, &adopted);
+        }
+    }
+
+    /// Tells members what the store told a while ago, and no node since.
+    pub(super) fn look_at_adopted(&mut self, now: Now) {
+        let Some(edge) = &mut self.edge else { return };
+        let (overdue, awaited): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut edge.adopted).into_iter().partition(|(_, adopted)| adopted.until <= now.instant);
+        edge.adopted = awaited;
+        for (channel_id, adopted) in overdue {
+            self.writer_is_silent(&channel_id, &adopted);
+        }
+    }
+
+    /// Whether members were to be told is not known: too much is better than too little.
+    fn writer_is_silent(&mut self, channel_id: &ChannelId, adopted: &Adopted) {
+        if adopted.has_members {
+            self.tell_members_attributes(channel_id);
         }
     }
 
@@ -103,21 +159,28 @@ impl Core {
         self.attributes_of_channel(channel_id).is_some_and(|known| known.value().revision >= revision)
     }
 
-    /// Whether newer attributes are known here.
-    pub(super) fn knows_attributes_after(&self, channel_id: &ChannelId, revision: Revision) -> bool {
-        self.knows_newer_attributes(channel_id, revision.next())
+    /// Whether the store has told that it has exactly these attributes.
+    pub(super) fn has_heard_of(&self, channel_id: &ChannelId, value: &ChannelAttributes) -> bool {
+        self.edge.is_some() && self.attributes_of_channel(channel_id).is_some_and(|known| known.value() == value)
     }
 
     /// Another node tells what the store has. What has a lower revision than what was told before is passed over.
     pub(super) fn attributes_told(&mut self, now: Now, channel_id: &ChannelId, value: ChannelAttributes, notify: bool) {
-        // What the store told already is still to be told to the members.
         let adopted = self.edge.as_mut().and_then(|edge| edge.adopted.remove(channel_id));
-        let is_adopted = adopted == Some(value.revision)
-            && self.attributes_of_channel(channel_id).is_some_and(|known| known.value().revision == value.revision);
-        let is_news = is_adopted || !self.knows_newer_attributes(channel_id, value.revision);
-        if is_news && value.revision > Revision(0) {
-            let bytes = bytes_of(&value);
-            self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
+        if !self.knows_newer_attributes(channel_id, value.revision) {
+            if value.revision > Revision(0) {
+                let bytes = bytes_of(&value);
+                self.put_channel_attributes(now, channel_id, value, bytes, notify);
+            }
+        } else if let Some(adopted) = adopted {
+            // The store told as much or more already, but the members were not told.
+            if notify && value.revision <= adopted.revision {
+                self.tell_members_attributes(channel_id);
+            } else if value.revision < adopted.revision
+                && let Some(edge) = &mut self.edge
+            {
+                edge.adopted.insert(channel_id.clone(), adopted);
+            }
         }
     }
 
@@ -161,3 +224,6 @@ fn bytes_of(value: &ChannelAttributes) -> usize {
 
 /// So many channels are told again.
 const WRITTEN: usize = 1024;
+
+/// A node that has written attributes tells the others within this, if it lives and knows that it has.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);

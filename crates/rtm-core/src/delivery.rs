@@ -10,7 +10,9 @@ use super::{
     Core, Now,
     arena::SessionKey,
     back_end::node_of_back_end,
-    cluster::{Delivered, EngineAnswer, EngineWork, LaneRun, MessageOutcome, NodeId, ProjectParcel, RunMessage},
+    cluster::{
+        Delivered, EngineAnswer, EngineWork, LaneRun, MessageOutcome, NodeId, ProjectParcel, RunMessage, UserEntry,
+    },
     edge::LaneOf,
     engine::Purpose,
     lanes::{GRACE, Hearing, LaneMessage, Lanes, MessageKey, Place, Settled},
@@ -455,22 +457,30 @@ impl Core {
     }
 
     /// What was sent to nodes that left comes back. What their sessions had may have reached its device: it goes again only
-    /// to one that recognises it. But a session may have moved before its node left.
+    /// to one that recognises it. But a session may have moved, or ended, before its node left: the entry of the one that follows
+    /// it is from that time then. A later entry is that of a user who lost the session with the node.
     fn give_back_of_left(&mut self, key: SessionKey, to: &UserId) {
-        let elsewhere = self.node_of(to).cloned();
+        let has_other = self.node_of(to).is_some();
         let Some(edge) = &self.edge else { return };
+        let elsewhere = edge.entry_of(to).and_then(|heard| heard.entry.as_ref()).filter(|_| has_other);
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         let mut is_lost = false;
+        let sent_to = lane.sent_to;
+        let has_followed = |entry: &&UserEntry, node: &NodeId| {
+            sent_to == Some(entry.session) || edge.is_from_before_it_left(entry, node)
+        };
         lane.replace(|place| {
             let placed = match place {
                 Place::Sent(node) if !edge.view.has(node) => None,
-                Place::Placed { node, drops_repeats } if !edge.view.has(node) => match &elsewhere {
-                    // It was in a session that ended before: nobody says any more what became of it.
-                    Some(other) => {
-                        return Some(Place::Placed { node: other.clone(), drops_repeats: *drops_repeats });
+                Place::Placed { node, drops_repeats } if !edge.view.has(node) => {
+                    match elsewhere.filter(|entry| has_followed(entry, node)) {
+                        // In a session that has ended, nobody says any more what became of it.
+                        Some(entry) => {
+                            return Some(Place::Placed { node: entry.node.clone(), drops_repeats: *drops_repeats });
+                        }
+                        None => Some(*drops_repeats),
                     }
-                    None => Some(*drops_repeats),
-                },
+                }
                 _ => return None,
             };
             is_lost = true;

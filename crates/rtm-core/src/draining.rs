@@ -74,6 +74,7 @@ impl Core {
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.draining.is_none()) else { return };
         let mut waiting: Vec<ConnId> = self.hub.sessions.values().filter_map(|session| session.conn).collect();
         shuffle(&mut waiting);
+        waiting.reverse();
         let count = waiting.len();
         edge.draining = Some(Draining { since: now.instant, waiting, count, over, offered: BTreeMap::new() });
         self.hub.settings.away_channel_messages = ALL;

@@ -14,16 +14,17 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use rtm_codec::{ChannelId, Revision, UserId};
+use rtm_codec::{ChannelId, UserId};
 
 pub(super) use self::posted::{LaneOf, Posted};
 use self::{
-    entries::{Known, Tidying, VOID_FOR},
+    entries::{Gone, Known, Tidying, VOID_FOR},
     posted::{OpenRuns, proto_of},
 };
 use super::{
     Core, Now,
     arena::SessionKey,
+    channel_attributes::Adopted,
     claim::Claims,
     cluster::{EngineJob, EngineWork, MessageOutcome, NodeId, Posting, ProjectParcel, Ticket, View},
     draining::Draining,
@@ -55,7 +56,7 @@ pub(super) struct Edge {
     /// The next entry to be looked at, and those after it, while all are; else when that begins.
     tidying: Tidying,
     /// The nodes that left, until their users' entries are removed.
-    left: BTreeMap<NodeId, Instant>,
+    left: BTreeMap<NodeId, Gone>,
     /// The revisions under which this node has users.
     own: HashMap<UserId, u64, FixedState>,
     pub(super) engine: EngineJobs,
@@ -72,7 +73,7 @@ pub(super) struct Edge {
     /// The channels to whose attributes this node wrote last, or that it forgot, and whether members were told.
     pub(super) written: VecDeque<(ChannelId, bool)>,
     /// What the store told of channels, before the node that wrote it.
-    pub(super) adopted: BTreeMap<ChannelId, Revision>,
+    pub(super) adopted: BTreeMap<ChannelId, Adopted>,
     /// The sessions of which other nodes are being told what they wrote, and how many have yet to say that they know.
     telling: BTreeMap<SessionKey, usize>,
     /// What nodes said that have a newer view.
@@ -216,7 +217,9 @@ impl Core {
         let old = std::mem::replace(&mut edge.view, view);
         let gone = old.members().iter().filter(|member| !edge.view.has(&member.id));
         let before = edge.left.len();
-        edge.left.extend(gone.map(|member| (member.id.clone(), now.instant + VOID_FOR)));
+        // Views in between may have been missed.
+        let gone_at = Gone { until: now.instant + VOID_FOR, epoch: old.epoch() + 1 };
+        edge.left.extend(gone.map(|member| (member.id.clone(), gone_at)));
         if edge.left.len() > before {
             self.plan_event_duty(now);
         }
@@ -271,13 +274,14 @@ impl Core {
         self.hub.timers.push(at, Due::Edge);
     }
 
-    /// Does what is due for claims and frozen sessions.
+    /// Does what is due for claims, frozen sessions and what else waits.
     pub(super) fn edge_due(&mut self, now: Now) {
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);
         self.say_outcomes_again();
         self.look_at_rereading(now);
+        self.look_at_adopted(now);
         self.end_broken_promises(now);
         self.pull_next(now);
         self.say_skipped();

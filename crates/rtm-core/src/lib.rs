@@ -301,7 +301,7 @@ impl Core {
                 if self.knows_newer_attributes(&channel_id, attributes.revision) {
                     return;
                 }
-                self.put_channel_attributes(now, channel_id, attributes, bytes, false);
+                self.put_channel_attributes(now, &channel_id, attributes, bytes, false);
             }
             (StateKey::ForgottenRevision, StateValue::ForgottenRevision(revision)) => {
                 self.writes.restore_forgotten(revision);

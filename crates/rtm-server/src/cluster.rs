@@ -192,6 +192,7 @@ impl Member {
             bus,
             engine,
             jetstream,
+            store_jetstream: async_nats::jetstream::new(connections.store.clone()),
             names,
             projects,
             workers: mail.workers,
@@ -257,6 +258,18 @@ impl Member {
             Ok(Place::Refused(error)) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Waits until the node cannot join any more, after it was a member.
+    pub(crate) async fn refused(&self) -> ClusterError {
+        let mut place = self.place();
+        if let Ok(place) = place.wait_for(|place| matches!(place, Place::Refused(_))).await
+            && let Place::Refused(error) = &*place
+        {
+            return error.clone();
+        }
+        // It has left.
+        std::future::pending().await
     }
 
     /// Whether there is no other member that could take its sessions, or none that it is in touch with.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rtm_codec::UserId;
+use rtm_codec::{ChannelAttributes, ChannelId, UserId};
 use rtm_core::{
     Core,
     cluster::{EngineAnswer, EngineJob, EngineJobId, NodeId, Posted, Posting, ProjectParcel, Revised, Ticket, View},
@@ -49,6 +49,8 @@ pub(crate) enum FromCluster {
     Restarted(NodeId),
     /// A user's entry has changed.
     Entry(UserId, Revised),
+    /// The store has these attributes of a channel.
+    KeptAttributes(ChannelId, ChannelAttributes),
     /// The engine's answer to a job.
     Answer(EngineJobId, EngineAnswer),
 }

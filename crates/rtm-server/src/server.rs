@@ -143,6 +143,17 @@ impl Server {
         self.admin.drain_asked.notified().await;
     }
 
+    /// Waits until the server was put out of its cluster and cannot join it again: another server has its name by now, or the others
+    /// speak what this version does not understand. It serves nobody then, and [`shutdown`](Self::shutdown) is the program's to call.
+    /// Never ready without a cluster. Cancel safe.
+    #[cfg(feature = "cluster")]
+    pub async fn refused_by_cluster(&self) -> crate::ClusterError {
+        match &self.member {
+            Some(member) => member.refused().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// What gives it connections that it did not accept itself: [`ServerHandle::serve`], and behind the features `http`
     /// and `tower-service` the requests of an HTTP server.
     #[must_use]

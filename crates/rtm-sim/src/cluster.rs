@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rtm_codec::UserId;
+use rtm_codec::{ChannelAttributes, ChannelId, UserId};
 use rtm_core::cluster::{
     EngineAnswer, EngineJobId, EngineKey, EngineOp, EngineWork, Node, NodeId, OpId, Outcome, PostConfig, Revised,
     Router, Stored, UserEntry,
@@ -67,6 +67,8 @@ pub(crate) enum NodeStep {
     JobAnswered { run: u64, id: EngineJobId, answer: EngineAnswer },
     /// A core's watch tells of a user's entry.
     EntryWatched { run: u64, user_id: UserId, heard: Revised },
+    /// A core's watch tells what the store has of a channel.
+    AttributesWatched { run: u64, channel_id: ChannelId, value: ChannelAttributes },
     /// A payload arrives, whoever is there now.
     Arrives { payload: Bytes },
     /// The bus says that nobody listens.

@@ -1,6 +1,6 @@
 //! The durable store: one batch at a time, in order, and what a crash leaves of it.
 
-use rtm_codec::{AppId, UserId};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, UserId};
 use rtm_core::{
     LogEntry, LogKey, LoggedEvent, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob,
     StoreWork,
@@ -14,6 +14,8 @@ use crate::rng::Rng;
 pub(crate) struct SimulatedStore {
     backend: Memory,
     is_durable: bool,
+    /// The attributes of channels that were written since they were last taken.
+    written: Vec<(ChannelId, ChannelAttributes)>,
 }
 
 /// What a server has asked of the store, which does what has gathered in one batch.
@@ -39,7 +41,7 @@ pub(crate) enum Outcome {
 
 impl SimulatedStore {
     pub(crate) fn new(is_durable: bool) -> Self {
-        Self { backend: Memory::default(), is_durable }
+        Self { backend: Memory::default(), is_durable, written: Vec::new() }
     }
 
     /// Whether it outlives a server's process.
@@ -63,15 +65,35 @@ impl SimulatedStore {
         for StoreJob { id, work } in std::mem::take(&mut queue.under_way) {
             let outcome = outcome();
             let mut result = Err(StoreFailed);
+            let attributes = attributes_in(&work);
             if outcome != Outcome::Fails
                 && let Some(answer) = self.backend.apply(vec![Task { app_id, work }]).pop()
-                && outcome == Outcome::IsDone
             {
-                result = answer.map_err(|_| StoreFailed);
+                self.written.extend(attributes.filter(|_| matches!(answer, Ok(StoreAnswer::Done))));
+                if outcome == Outcome::IsDone {
+                    result = answer.map_err(|_| StoreFailed);
+                }
             }
             done.push(StoreDone { id, result });
         }
         done
+    }
+
+    /// The attributes of channels that were written since this was last called, in order.
+    pub(crate) fn take_written(&mut self) -> Vec<(ChannelId, ChannelAttributes)> {
+        std::mem::take(&mut self.written)
+    }
+
+    /// The attributes of all channels.
+    pub(crate) fn attributes(&mut self, app_id: &AppId) -> Vec<(ChannelId, ChannelAttributes)> {
+        let kept = read_state(&mut self.backend, app_id, StateKind::ChannelAttributes).unwrap_or_default();
+        let attributes = |(key, value)| match (key, value) {
+            (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(value)) => {
+                Some((channel_id, value))
+            }
+            _ => None,
+        };
+        kept.into_iter().filter_map(attributes).collect()
     }
 
     /// The server's process is gone.
@@ -140,6 +162,18 @@ impl SimulatedStore {
     pub(crate) fn state(&mut self, app_id: &AppId) -> Vec<(StateKey, StateValue)> {
         let all = StateKind::ALL.into_iter().filter_map(|kind| read_state(&mut self.backend, app_id, kind).ok());
         all.flatten().collect()
+    }
+}
+
+/// The attributes of a channel that a job writes.
+fn attributes_in(work: &StoreWork) -> Option<(ChannelId, ChannelAttributes)> {
+    match work {
+        StoreWork::Put {
+            key: StateKey::ChannelAttributes(channel_id),
+            value: StateValue::ChannelAttributes(value),
+            ..
+        } => Some((channel_id.clone(), value.clone())),
+        _ => None,
     }
 }
 

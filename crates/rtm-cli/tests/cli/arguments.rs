@@ -39,8 +39,6 @@ fn a_flag_with_a_wrong_value_is_a_wrong_argument_and_a_file_with_one_is_not() {
     for (more, what) in [
         (&["--workers", "0"][..], "workers: it has to be 1 to 64 (--workers)"),
         (&[nats[0], nats[1], "--cluster-replicas", "9"], "it has to be 1 to 5 (--cluster-replicas)"),
-        (&["--cluster", "http://127.0.0.1:1"], "is not an address of NATS"),
-        (&["--cluster", "nats://rtm:50%@127.0.0.1:1"], "is not percent-encoded right"),
     ] {
         let (code, error) = run(&[&serve, more].concat());
         assert!(code == Some(2) && error.contains(what), "{error}");
@@ -50,6 +48,21 @@ fn a_flag_with_a_wrong_value_is_a_wrong_argument_and_a_file_with_one_is_not() {
     fs::write(&file, format!("workers = 0\n[[project]]\napp_id = '{APP_ID}'\n")).unwrap();
     let (code, error) = run(&["serve", "--config", file.to_str().unwrap()]);
     assert!(code == Some(1) && error.contains("workers"), "{error}");
+}
+
+#[test]
+fn an_address_that_is_none_of_nats_gives_1_and_is_named_in_one_line() {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--project", APP_ID];
+    for command in [&serve[..], &["cluster", "status"], &["store", "export"]] {
+        for (address, what) in [
+            ("http://127.0.0.1:4222", "rtm: \"http://127.0.0.1:4222\" is not an address of NATS"),
+            ("nats://rtm:50%@127.0.0.1:1", "rtm: what stands before @127.0.0.1:1 is not percent-encoded right"),
+        ] {
+            let (code, error) = run(&[command, &["--cluster", address]].concat());
+            assert_eq!(code, Some(1), "{command:?}: {error}");
+            assert!(error.starts_with(what) && error.lines().count() == 1, "{error}");
+        }
+    }
 }
 
 #[test]

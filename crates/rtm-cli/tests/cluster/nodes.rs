@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -57,6 +57,17 @@ impl Nodes {
         }
     }
 
+    /// One more process that is to be the node with this name.
+    pub(crate) async fn add_as(&mut self, name: &str) -> usize {
+        let at = self.nodes.len();
+        let log = self.nats.directory().join(format!("node-{at}.log"));
+        self.nodes.push(Running { port: free_ports(1)[0], log, child: None });
+        let urls = self.nats.urls();
+        self.spawn_as(at, name, &urls, &[]);
+        self.listening(at).await;
+        at
+    }
+
     /// Starts a node's process.
     pub(crate) fn spawn(&mut self, at: usize) {
         let urls = self.nats.urls();
@@ -65,10 +76,14 @@ impl Nodes {
 
     /// The same with other addresses of NATS and more arguments.
     pub(crate) fn spawn_with(&mut self, at: usize, nats: &str, more: &[&str]) {
+        self.spawn_as(at, &format!("node-{at}"), nats, more);
+    }
+
+    fn spawn_as(&mut self, at: usize, name: &str, nats: &str, more: &[&str]) {
         let program = self.program.clone();
         let node = &mut self.nodes[at];
         let log = File::options().create(true).append(true).open(&node.log).unwrap();
-        let args = serve(nats, node.port, &format!("node-{at}"));
+        let args = serve(nats, node.port, name);
         let mut command = Command::new(program);
         command.args(args).args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         node.child = Some(command.spawn().unwrap());
@@ -113,10 +128,15 @@ impl Nodes {
     /// A node is told to end, and does, in so much time.
     pub(crate) async fn stop(&mut self, at: usize, within: Duration) {
         self.signal(at, "TERM");
+        let status = self.ended(at, within).await;
+        assert!(status.success(), "{status}: {}", self.log(at));
+    }
+
+    /// A node ends by itself in so much time.
+    pub(crate) async fn ended(&mut self, at: usize, within: Duration) -> ExitStatus {
         let mut child = self.nodes[at].child.take().unwrap();
         let status = timeout(within, spawn_blocking(move || child.wait().unwrap())).await;
-        let status = status.unwrap_or_else(|_| panic!("node {at} does not end: {}", self.log(at))).unwrap();
-        assert!(status.success(), "{status}: {}", self.log(at));
+        status.unwrap_or_else(|_| panic!("node {at} does not end: {}", self.log(at))).unwrap()
     }
 
     pub(crate) fn signal(&self, at: usize, signal: &str) {

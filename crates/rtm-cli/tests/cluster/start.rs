@@ -27,13 +27,8 @@ pub(crate) async fn ends(args: Vec<String>) -> Output {
 
 /// It ends with 1, and one line that says why.
 pub(crate) fn says(output: &Output, what: &[&str]) {
-    ends_with(output, 1, what);
-}
-
-/// It ends with this status, and one line that says why.
-fn ends_with(output: &Output, status: i32, what: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(status), "{text}");
+    assert_eq!(output.status.code(), Some(1), "{text}");
     let (last, before) =
         text.lines().collect::<Vec<_>>().split_last().map(|(last, all)| (*last, all.to_vec())).unwrap();
     assert!(last.starts_with("rtm: ") && !before.iter().any(|line| line.contains("ERROR")), "{text}");
@@ -51,7 +46,7 @@ async fn what_cannot_be_is_said_in_one_line() {
         ("nats://127.0.0.1:4222,", "an address of NATS is empty: there may be a comma too many"),
         ("nats://127.0.0.1:99999", "\"nats://127.0.0.1\" has no port from 1 to 65535"),
     ] {
-        ends_with(&ends(node(address)).await, 2, &[what]);
+        says(&ends(node(address)).await, &[what]);
     }
 
     let nats =
@@ -68,6 +63,23 @@ async fn what_cannot_be_is_said_in_one_line() {
     let mut args = node(&nodes.nats.urls());
     args.extend(["--cluster-replicas", "2"].map(str::to_owned));
     says(&ends(args).await, &["KV_rtm_main_nodes", "num_replicas is 1, and has to be 2"]);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_that_cannot_join_again_says_so_and_ends() {
+    let mut nodes = Nodes::start(1, 2).await;
+    nodes.signal(0, "STOP");
+    let other = nodes.add_as("node-0").await;
+    nodes.signal(0, "CONT");
+    let status = nodes.ended(0, Duration::from_secs(20)).await;
+    let log = nodes.log(0);
+    assert_eq!(status.code(), Some(1), "{log}");
+    let why = "another server is in the cluster as node-0: give this one another name (--node)";
+    let error = format!("this node cannot join the cluster again, and ends: {why}");
+    assert_eq!(log.lines().filter(|line| line.contains("ERROR") && line.contains(&error)).count(), 1, "{log}");
+    assert_eq!(log.lines().last(), Some(format!("rtm: {why}").as_str()), "{log}");
+    assert!(get(nodes.port(other), "/healthz").await.is_some_and(|answer| answer.contains("200 OK")));
 }
 
 #[tokio::test]

@@ -313,8 +313,9 @@ impl Membership {
         self.pass_time(now);
         match frame {
             Frame::Heartbeat { n, heard } => self.heartbeat(from, *n, *heard),
-            Frame::View(view) => self.adopt(view.clone(), None),
-            Frame::Data(_) | Frame::Ack(_) | Frame::Reset { .. } => {}
+            // Of a node that is no member, a higher epoch only makes this one read the view itself.
+            Frame::View(view) if self.view.has(from) => self.adopt(view.clone(), None),
+            Frame::View(_) | Frame::Data(_) | Frame::Ack(_) | Frame::Reset { .. } => {}
         }
         if epoch > self.view.epoch() {
             self.read_view();

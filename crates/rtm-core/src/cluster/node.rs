@@ -339,3 +339,46 @@ impl Node {
         NodeOutput::Publish { to, payload, is_urgent }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Change, NodeName};
+
+    fn id(name: &str) -> NodeId {
+        NodeId { name: NodeName::new(name).unwrap(), incarnation: 7 }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
+    fn a_view_of_a_stranger_is_not_believed_but_read() {
+        let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
+        let membership = MembershipConfig::new(NodeName::new("me").unwrap());
+        let mut node = Node::new(NodeConfig { membership, post: PostConfig::default() }, 1, now);
+        let first = View::empty(0).next(&[Change::Join(id("other"), 3, 1)]);
+        let second = first.next(&[Change::Join(id("third"), 3, 1)]);
+        let says = |node: &mut Node, from: &NodeId, view: &View| {
+            let frame = Frame::View(view.clone());
+            let envelope = Envelope { from: from.clone(), to: 0, epoch: view.epoch(), frame };
+            node.handle_payload(now, envelope.encode());
+            let outputs: Vec<_> = std::iter::from_fn(|| Some(node.poll_output()))
+                .take_while(|output| !matches!(output, NodeOutput::Wait(_)))
+                .collect();
+            let is_read =
+                |output: &NodeOutput| matches!(output, NodeOutput::Engine(_, EngineOp::Read { key: EngineKey::View }));
+            outputs.iter().any(is_read)
+        };
+        assert!(says(&mut node, &id("other"), &first), "it looks for itself");
+        assert_eq!(node.view().epoch(), 0);
+
+        node.handle_watched(now, &EngineKey::View, &Stored { revision: 1, value: first.encode() });
+        assert_eq!(**node.view(), first);
+        assert!(!says(&mut node, &id("stranger"), &first), "what is known is not read again");
+        says(&mut node, &id("stranger"), &second);
+        assert_eq!(**node.view(), first);
+        says(&mut node, &NodeId { incarnation: 6, ..id("other") }, &second);
+        assert_eq!(**node.view(), first, "the life before is a stranger too");
+        says(&mut node, &id("other"), &second);
+        assert_eq!(**node.view(), second);
+    }
+}

@@ -21,6 +21,15 @@ pub(super) struct Known {
     is_over: bool,
 }
 
+/// A node that left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone {
+    /// Until when its users' entries are kept.
+    pub(super) until: Instant,
+    /// The first view that may have been without it.
+    pub(super) epoch: u64,
+}
+
 /// How far looking for void entries is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tidying {
@@ -39,6 +48,11 @@ impl Edge {
     /// Whether an entry is good: the node that it names is a member.
     pub(crate) fn is_good(&self, entry: &UserEntry) -> bool {
         self.view.has(&entry.node)
+    }
+
+    /// Whether an entry was written while a node that left was a member for certain: that node took part in what it says.
+    pub(crate) fn is_from_before_it_left(&self, entry: &UserEntry, node: &NodeId) -> bool {
+        self.left.get(node).is_some_and(|gone| entry.epoch < gone.epoch)
     }
 
     /// A user's entry as it was last heard of.
@@ -126,7 +140,7 @@ impl Core {
                 return;
             }
             edge.tidying = Tidying { at: Some(now.instant + TIDY_EVERY), left: edge.entries.len() };
-            edge.left.retain(|_, until| now.instant < *until);
+            edge.left.retain(|_, gone| now.instant < gone.until);
         }
         let mut void = Vec::new();
         for _ in 0..TIDIED_AT_ONCE {

@@ -78,8 +78,108 @@ fn a_session_moves_with_its_answer_only() {
 }
 
 #[test]
+fn what_a_lost_node_wrote_and_told_nobody_is_read_everywhere_and_told_to_members() {
+    let mut world = World::new(3);
+    let [alice, bob, carol] = [(0, "alice"), (1, "bob"), (2, "carol")].map(|(node, user)| world.login(node, user));
+    world.join_channel(bob, "room");
+    world.events(bob);
+    world.stall(0, 1);
+    world.stall(0, 2);
+    world.request(alice, set("a", None));
+    world.kill(0);
+    world.unstall();
+    for client in [bob, carol] {
+        assert_eq!(topic(&mut world, client), Some("a".to_owned()));
+    }
+    assert_eq!(updates(&mut world, bob), Vec::<String>::new(), "its node may be about to say so");
+    world.advance(secs(6));
+    assert_eq!(updates(&mut world, bob), ["a"]);
+    let next = world.request(bob, set("b", Some(Revision(1))));
+    assert_eq!(revision(&world, bob, next), Some(Ok(Revision(2))));
+    world.advance(secs(6));
+    assert_eq!(updates(&mut world, bob), ["b"], "what was told is not told again");
+}
+
+#[test]
+fn members_hear_once_of_two_writes_that_their_node_had_from_the_store_first() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.join_channel(bob, "room");
+    world.events(bob);
+    world.stall(0, 1);
+    world.request(alice, set("a", None));
+    world.request(alice, set("b", None));
+    world.unstall();
+    world.pump();
+    assert_eq!(updates(&mut world, bob), ["b"]);
+    world.advance(secs(6));
+    assert_eq!(updates(&mut world, bob), Vec::<String>::new());
+}
+
+#[test]
+fn members_who_are_not_to_be_told_are_not() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.join_channel(bob, "room");
+    world.events(bob);
+    let mut write = set("a", None);
+    write.target.notify = false;
+    world.request(alice, write);
+    world.advance(secs(6));
+    assert_eq!(topic(&mut world, bob), Some("a".to_owned()));
+    assert_eq!(updates(&mut world, bob), Vec::<String>::new());
+}
+
+#[test]
+fn a_write_whose_acknowledgement_is_lost_is_known_by_what_the_store_has() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.join_channel(bob, "room");
+    world.events(bob);
+    world.seems_to_fail = true;
+    let written = world.request(alice, set("a", None));
+    assert_eq!(revision(&world, alice, written), Some(Ok(Revision(1))));
+    assert_eq!(updates(&mut world, bob), ["a"]);
+
+    // Nothing is heard of this one: whether it was done is unknown, and nobody says that it was not.
+    (world.seems_to_fail, world.is_store_unwatched) = (true, true);
+    let unknown = world.request(alice, set("b", None));
+    let Some(Err(refusal)) = world.reply(alice, unknown) else { panic!("not refused") };
+    assert_eq!(refusal.kind, ErrorKind::Failure);
+    assert!(refusal.detail.to_string().contains("does not know"), "{refusal:?}");
+    assert_eq!(topic(&mut world, bob), Some("a".to_owned()));
+}
+
+#[test]
+fn a_late_word_of_the_store_changes_nothing() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.join_channel(bob, "room");
+    world.request(alice, set("a", None));
+    let Ok(Answer::GetChannelAttributes(old)) =
+        world.call(bob, GetChannelAttributes { channel_id: cid("room"), keys: None })
+    else {
+        panic!("no attributes")
+    };
+    world.request(alice, set("b", None));
+    world.events(bob);
+    let now = world.now;
+    world.cores[1].handle_kept_attributes(now, &cid("room"), old.clone());
+    assert_eq!(topic(&mut world, bob), Some("b".to_owned()));
+
+    // The channel is forgotten, everywhere.
+    world.leave(bob, "room");
+    world.advance(secs(400));
+    assert_eq!(topic(&mut world, bob), None);
+    let now = world.now;
+    world.cores[1].handle_kept_attributes(now, &cid("room"), old);
+    assert_eq!(topic(&mut world, bob), None);
+}
+
+#[test]
 fn what_nobody_told_is_read_from_the_store() {
     let mut world = World::new(2);
+    world.is_store_unwatched = true;
     let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
     world.join_channel(bob, "room");
     world.stall(0, 1);
@@ -99,6 +199,7 @@ fn what_nobody_told_is_read_from_the_store() {
 #[test]
 fn members_are_told_of_a_write_that_their_node_had_from_the_store_first() {
     let mut world = World::new(2);
+    world.is_store_unwatched = true;
     let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
     world.join_channel(bob, "room");
     world.events(bob);

@@ -6,9 +6,10 @@ use std::{
 };
 
 use rtm_codec::{
-    Answer, AppId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Event, GetChannelMemberCount, GetMembers,
-    InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login, MessageId, Refusal, RequestId, Resume, Resumption,
-    SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SessionId, UserId, Welcome, Wire,
+    Answer, AppId, CallLimits, ChannelAttributes, ChannelId, ClientFrame, CloseReason, Command, Event,
+    GetChannelMemberCount, GetMembers, InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login, MessageId, Refusal,
+    RequestId, Resume, Resumption, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SessionId, UserId, Welcome,
+    Wire,
 };
 use rtm_core::{
     ConnId, Core, EventLogStart, EventValue, LogEntry, LoggedEvent, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer,
@@ -17,7 +18,7 @@ use rtm_core::{
         Change, EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, NodeName, PROTO, Parcel, Posted, Posting,
         ProjectParcel, Revised, Ticket, UserEntry, View, partition,
     },
-    store::{Backend, LogKey, Memory, StateKind, Task, read_state},
+    store::{Backend, LogKey, Memory, StateKey, StateKind, StateValue, Task, read_state},
 };
 
 pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
@@ -104,7 +105,11 @@ pub(crate) struct World {
     lives: Vec<u64>,
     /// One for all nodes. While it is held, jobs wait.
     store: Memory,
+    /// Nodes do not hear what the store has of channels.
+    pub(crate) is_store_unwatched: bool,
     pub(crate) is_store_held: bool,
+    /// What the next job does is done, and its node hears that it failed.
+    pub(crate) seems_to_fail: bool,
     /// The node that is not answered yet, though what it asks for is done.
     pub(crate) unanswered_by_store: Option<usize>,
     store_answers: Vec<StoreDone>,
@@ -170,6 +175,18 @@ fn over_the_bus(parcel: &ProjectParcel, proto: u16) -> ProjectParcel {
     let read = ProjectParcel::open(&head, body).unwrap();
     assert_eq!(read, *parcel);
     read
+}
+
+/// The attributes of a channel that a job writes.
+fn written_attributes(work: &StoreWork) -> Option<(ChannelId, ChannelAttributes)> {
+    match work {
+        StoreWork::Put {
+            key: StateKey::ChannelAttributes(channel_id),
+            value: StateValue::ChannelAttributes(value),
+            ..
+        } => Some((channel_id.clone(), value.clone())),
+        _ => None,
+    }
 }
 
 fn new_core(number: usize, now: Now) -> Core {
@@ -268,7 +285,9 @@ impl World {
             out: Vec::new(),
             lives: vec![1; nodes],
             store: Memory::default(),
+            is_store_unwatched: false,
             is_store_held: false,
+            seems_to_fail: false,
             unanswered_by_store: None,
             store_answers: Vec::new(),
             is_store_behind: false,
@@ -851,10 +870,21 @@ impl World {
         }
         let app_id = AppId::new(APP_ID).unwrap();
         for (number, StoreJob { id, work }) in std::mem::take(&mut self.jobs) {
-            let result = match work {
+            let written = written_attributes(&work);
+            let mut result = match work {
                 StoreWork::Remove { .. } if self.is_store_behind => Ok(StoreAnswer::Done),
                 work => self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0).map_err(|_| StoreFailed),
             };
+            if let Some((channel_id, value)) = written.filter(|_| !self.is_store_unwatched)
+                && result == Ok(StoreAnswer::Done)
+            {
+                for at in (0..self.cores.len()).filter(|at| !self.dead.contains(at)) {
+                    self.cores[at].handle_kept_attributes(self.now, &channel_id, value.clone());
+                }
+            }
+            if std::mem::take(&mut self.seems_to_fail) {
+                result = Err(StoreFailed);
+            }
             let done = StoreDone { id, result };
             match self.unanswered_by_store == Some(number) {
                 true => self.store_answers.push(done),

@@ -228,6 +228,26 @@ fn what_a_killed_node_had_goes_again_to_the_receivers_next_session() {
 }
 
 #[test]
+fn what_a_killed_node_had_goes_again_also_if_the_next_session_is_heard_of_before_the_view() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let sent = [to_peer(1, "bob", "again"), stored(2, "bob", "kept")].map(|message| world.request(alice, message));
+    let back = world.start_login(2, login_of("bob"));
+    world.hide_views(0);
+    world.kill(1);
+    world.advance(millis(100));
+    assert!(world.welcome(back).is_some());
+    assert_eq!(world.texts(back), Vec::<String>::new(), "alice's node does not know yet that bob's is gone");
+    world.show_views();
+    world.advance(secs(1));
+    assert_eq!(world.texts(back), ["again", "kept"]);
+    for sent in sent {
+        assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+    }
+}
+
+#[test]
 fn what_a_killed_node_had_for_nobody_is_stored_or_given_up() {
     let mut world = World::new(2);
     let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));

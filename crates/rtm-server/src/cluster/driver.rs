@@ -68,6 +68,8 @@ pub(crate) struct Gear {
     pub(crate) bus: Bus,
     pub(crate) engine: Arc<Engine>,
     pub(crate) jetstream: Context,
+    /// The same over the connection of the store: what comes there may be much.
+    pub(crate) store_jetstream: Context,
     pub(crate) names: Names,
     /// The cores of all projects: those of each project follow one another.
     pub(crate) projects: Vec<Arc<Project>>,
@@ -134,6 +136,7 @@ pub(crate) struct Driver {
     nodes_watch: AbortHandle,
     denied_watch: AbortHandle,
     users_watch: Option<AbortHandle>,
+    attributes_watch: Option<AbortHandle>,
     /// How far the clock that counts while the computer sleeps is ahead of the other one.
     boot_ahead: Duration,
 }
@@ -177,6 +180,7 @@ impl Driver {
             nodes_watch,
             denied_watch,
             users_watch: None,
+            attributes_watch: None,
             boot_ahead: boot_ahead(),
             gear,
         }
@@ -218,7 +222,8 @@ impl Driver {
             let urgent = unconstrained(self.gear.bus.urgent.next()).now_or_never().flatten();
             let bulk = unconstrained(self.gear.bus.bulk.next()).now_or_never().flatten();
             let parcels = self.gear.parcels.try_recv().ok();
-            if urgent.is_none() && bulk.is_none() && parcels.is_none() {
+            let nobody = unconstrained(self.gear.bus.nobody.next()).now_or_never().flatten();
+            if urgent.is_none() && bulk.is_none() && parcels.is_none() && nobody.is_none() {
                 return;
             }
             for message in urgent.into_iter().chain(bulk) {
@@ -226,6 +231,10 @@ impl Driver {
             }
             if let Some((place, postings)) = parcels {
                 self.post(place, postings);
+            }
+            // With much to do, the turn that waits for it does not come.
+            if let Some(message) = nobody {
+                self.nobody(&message);
             }
         }
     }
@@ -336,6 +345,7 @@ impl Drop for Driver {
         self.denied_watch.abort();
         self.search.take().inspect(AbortHandle::abort);
         self.users_watch.take().inspect(AbortHandle::abort);
+        self.attributes_watch.take().inspect(AbortHandle::abort);
         self.restoring.take().inspect(AbortHandle::abort);
     }
 }

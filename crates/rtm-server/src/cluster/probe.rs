@@ -247,7 +247,7 @@ impl ClusterProbe {
             NoAnswer::NoResponders(_) => {
                 "JetStream has no leader for the cluster's buckets: more than half of its servers are away"
             }
-            NoAnswer::TimedOut | NoAnswer::NotSent(_) => "JetStream does not answer",
+            NoAnswer::NotConnected | NoAnswer::TimedOut | NoAnswer::NotSent(_) => "JetStream does not answer",
         };
         ClusterError::new(ClusterErrorKind::Unreachable, what)
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_nats::{Client, HeaderMap, Message, StatusCode};
+use async_nats::{Client, HeaderMap, Message, StatusCode, connection::State};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::{
@@ -29,6 +29,9 @@ pub(crate) enum NoAnswer {
     /// Nobody got the request: it has done nothing.
     #[error("nobody answers at {0}")]
     NoResponders(String),
+    /// The connection is lost: nothing was sent.
+    #[error("the connection to NATS is lost")]
+    NotConnected,
     /// Whether anybody got it is unknown.
     #[error("no answer came in time")]
     TimedOut,
@@ -125,6 +128,11 @@ impl Requests {
     }
 
     async fn send(&self, subject: &str, number: u64, headers: HeaderMap, payload: Bytes) -> Result<(), NoAnswer> {
+        // async-nats keeps what it is given without a connection, and sends it when it has one again: nobody may want it then,
+        // and the node may have been put out meanwhile.
+        if self.client.connection_state() != State::Connected {
+            return Err(NoAnswer::NotConnected);
+        }
         let (subject, reply) = (subject.to_owned(), format!("{}.{number}", self.inbox));
         let sent = if headers.is_empty() {
             self.client.publish_with_reply(subject, reply, payload).await
@@ -139,7 +147,7 @@ impl NoAnswer {
     /// Whether nothing was done, for certain.
     pub(crate) fn is_not_done(&self) -> bool {
         match self {
-            Self::NoResponders(_) | Self::NotSent(_) => true,
+            Self::NoResponders(_) | Self::NotConnected | Self::NotSent(_) => true,
             Self::TimedOut | Self::Refused(_) => false,
         }
     }
@@ -183,7 +191,16 @@ impl Drop for Open<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
+
+    const ANSWER: Duration = Duration::from_secs(10);
 
     fn answer(subject: &str) -> Message {
         let subject = subject.into();
@@ -195,6 +212,56 @@ mod tests {
             status: None,
             description: None,
             length: 0,
+        }
+    }
+
+    /// Takes a connection as a server of NATS does, up to where it may be used.
+    async fn greet(listener: &TcpListener) -> BufReader<TcpStream> {
+        let (connection, _) = listener.accept().await.unwrap();
+        let mut connection = BufReader::new(connection);
+        let info = r#"INFO {"server_id":"s","server_name":"s","version":"2.12.0","host":"h","port":4222,"max_payload":1048576,"proto":1,"headers":true}"#;
+        connection.write_all(format!("{info}\r\n").as_bytes()).await.unwrap();
+        until_line(&mut connection, "PING").await;
+        connection.write_all(b"PONG\r\n").await.unwrap();
+        connection
+    }
+
+    /// The first line that begins so.
+    async fn until_line(connection: &mut BufReader<TcpStream>, begin: &str) -> String {
+        let mut line = String::new();
+        while !line.starts_with(begin) {
+            line.clear();
+            assert!(connection.read_line(&mut line).await.unwrap() > 0, "the connection has ended before {begin}");
+        }
+        line
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_without_a_connection_is_not_sent_when_there_is_one_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let options = async_nats::ConnectOptions::new().event_callback(move |event| {
+            let _ = tell.send(event);
+            async {}
+        });
+        let (first, client) = tokio::join!(greet(&listener), options.connect(address.to_string()));
+        let (requests, until) = (Requests::new(client.unwrap()).await.unwrap(), Instant::now() + ANSWER);
+        let ask = |subject: &'static str| requests.ask(subject, HeaderMap::new(), Bytes::from_static(b"x"), until);
+
+        drop(first);
+        while told.recv().await != Some(async_nats::Event::Disconnected) {}
+        assert_eq!(ask("while.away").await.err(), Some(NoAnswer::NotConnected));
+        let many = requests.ask_for_many("while.away", Bytes::new(), until).await;
+        assert_eq!(many.err(), Some(NoAnswer::NotConnected));
+        assert!(NoAnswer::NotConnected.is_not_done());
+
+        let mut second = greet(&listener).await;
+        while told.recv().await != Some(async_nats::Event::Connected) {}
+        let asked = tokio::spawn(async move { until_line(&mut second, "PUB").await });
+        tokio::select! {
+            line = asked => assert!(line.unwrap().starts_with("PUB when.back "), "what was asked before must not come"),
+            answer = ask("when.back") => panic!("{answer:?}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The watch of a bucket: what each key holds, and then every change, for ever.
+//! The watch of a bucket, or of some subjects of a stream: what each key holds, and then every change, for ever.
 
 use std::time::Duration;
 
@@ -14,29 +14,40 @@ use tokio::time::{sleep, timeout};
 
 use crate::shared::Seldom;
 
-/// Hands over what each key of a bucket holds, and what is written to it, many at once. What fails is begun anew, so that old
-/// values may come again.
-pub(crate) async fn watch(jetstream: Context, bucket: String, mut take: impl FnMut(Vec<(u64, Message)>)) {
+/// Hands over what each key of a bucket holds, and what is written to it: see [`watch`].
+pub(crate) async fn watch_bucket(jetstream: Context, bucket: String, take: impl FnMut(Vec<(u64, Message)>)) {
+    watch(jetstream, format!("KV_{bucket}"), format!("$KV.{bucket}.>"), take).await;
+}
+
+/// Hands over the last message of each subject of a stream that the filter matches, and what is written to these, many at once.
+/// What fails is begun anew, so that old messages may come again.
+pub(crate) async fn watch(
+    jetstream: Context,
+    stream: String,
+    filter: String,
+    mut take: impl FnMut(Vec<(u64, Message)>),
+) {
     let told = Seldom::default();
     loop {
-        let Err(error) = once(&jetstream, &bucket, &mut take).await;
-        told.warn(format_args!("the watch of {bucket} begins anew: {error}"));
+        let Err(error) = once(&jetstream, &stream, &filter, &mut take).await;
+        told.warn(format_args!("the watch of {filter} begins anew: {error}"));
         sleep(PAUSE).await;
     }
 }
 
 async fn once(
     jetstream: &Context,
-    bucket: &str,
+    stream: &str,
+    filter: &str,
     take: &mut impl FnMut(Vec<(u64, Message)>),
 ) -> Result<std::convert::Infallible, async_nats::Error> {
     let config = OrderedConfig {
         deliver_subject: jetstream.client().new_inbox(),
         deliver_policy: DeliverPolicy::LastPerSubject,
-        filter_subject: format!("$KV.{bucket}.>"),
+        filter_subject: filter.to_owned(),
         ..OrderedConfig::default()
     };
-    let created = jetstream.create_consumer_on_stream(config, format!("KV_{bucket}"));
+    let created = jetstream.create_consumer_on_stream(config, stream);
     let consumer = timeout(ANSWER, created).await??;
     let messages = timeout(ANSWER, consumer.messages()).await??;
     let mut messages = messages.ready_chunks(AT_ONCE);

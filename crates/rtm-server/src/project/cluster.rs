@@ -51,6 +51,9 @@ impl Project {
                     FromCluster::Posted(ticket, posted) => state.core.handle_posted(now, ticket, posted),
                     FromCluster::Restarted(from) => state.core.handle_restarted(now, &from),
                     FromCluster::Entry(user_id, entry) => state.core.handle_entry(now, &user_id, &entry),
+                    FromCluster::KeptAttributes(channel_id, value) => {
+                        state.core.handle_kept_attributes(now, &channel_id, value);
+                    }
                     FromCluster::Answer(job, answer) => state.core.handle_engine(now, job, answer),
                 }
             }

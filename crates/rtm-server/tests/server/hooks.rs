@@ -370,10 +370,11 @@ async fn a_reload_gives_open_connections_other_hooks() {
     );
     let filter = |back_end: &BackEnd| vec![back_end.hook(HookKind::FilterMessage, OnError::Deny)];
     let changing = Changing::start(Vec::new()).await;
+    // One message of a user has one number.
+    let mut number = 0;
     for wire in [Wire::Native, Wire::Vendor] {
         let mut bob = Client::login(changing.server.local_addr(), Wire::Native, "bob").await;
         let mut alice = Client::login(changing.server.local_addr(), wire, "alice").await;
-        let mut number = 0;
         for (hooks, text) in [
             (Vec::new(), "as it was sent"),
             (filter(&old), "of the old one"),

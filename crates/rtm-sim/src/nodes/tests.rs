@@ -285,6 +285,22 @@ fn a_second_process_of_the_same_name_does_not_get_in() {
 }
 
 #[test]
+fn a_second_process_of_the_same_name_does_not_get_in_while_nobody_can_renew() {
+    for tenths in 0..20 {
+        let mut world = calm(10, 2);
+        let first = id(&world, 0);
+        world.places[1].name = world.places[0].name.clone();
+        world.kill(1);
+        world.start(1);
+        world.run_for(Duration::from_millis(100 + tenths * 25)).unwrap();
+        world.engine.leaderless_until = world.now + Duration::from_millis(7_000 + tenths * 50);
+        pass(&mut world, 16);
+        assert_eq!((id(&world, 0), standing(&world, 0)), (first, Standing::Member), "{tenths}");
+        assert!(world.trace.lines().iter().any(|line| line.contains("NameTaken")));
+    }
+}
+
+#[test]
 fn the_version_of_a_view_rises_with_the_last_node_that_takes_the_new_one() {
     let mut world = NodesWorld::new(13, 3);
     for node in 0..3 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rtm_codec::{CloseReason, UserId};
+use rtm_codec::{ChannelAttributes, ChannelId, CloseReason, UserId};
 use rtm_core::cluster::{
     EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, LeaseEntry, Left, MembershipConfig,
     MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, Revised, Router, Stored, View,
@@ -185,6 +185,9 @@ impl World {
         for (user_id, heard) in all {
             self.plan_entry(server, user_id, heard);
         }
+        for (channel_id, value) in self.store.attributes(&self.project.app_id) {
+            self.plan_attributes(server, channel_id, value);
+        }
     }
 
     /// A node is no member any more: its clients are sent away, and it forgets everything.
@@ -304,6 +307,15 @@ impl World {
                     self.settle_server(server);
                 }
             }
+            NodeStep::AttributesWatched { run, channel_id, value } if run == self.servers[server].run => {
+                if self.cluster.as_ref().is_some_and(|cluster| cluster.ways.watches_from(self.now, server) > self.now) {
+                    return self.plan_attributes(server, channel_id, value);
+                }
+                if let Some(core) = &mut self.servers[server].core {
+                    core.handle_kept_attributes(now, &channel_id, value);
+                    self.settle_server(server);
+                }
+            }
             NodeStep::Arrives { payload } => self.with_node(server, |member| member.node.handle_payload(now, payload)),
             NodeStep::NobodyThere { process, to } if process == number => {
                 self.with_node(server, |member| member.node.handle_no_responders(now, &to));
@@ -410,6 +422,24 @@ impl World {
         let at = cluster.ways.watched_at(self.now, server, &mut self.rng);
         let run = self.servers[server].run;
         self.plan_node(at, server, NodeStep::EntryWatched { run, user_id, heard });
+    }
+
+    fn plan_attributes(&mut self, server: usize, channel_id: ChannelId, value: ChannelAttributes) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let at = cluster.ways.watched_at(self.now, server, &mut self.rng);
+        let run = self.servers[server].run;
+        self.plan_node(at, server, NodeStep::AttributesWatched { run, channel_id, value });
+    }
+
+    /// The store has done something: the watches of all nodes tell what it wrote of channels.
+    pub(crate) fn tell_written(&mut self) {
+        for (channel_id, value) in self.store.take_written() {
+            for server in 0..self.servers.len() {
+                if self.servers[server].core.is_some() {
+                    self.plan_attributes(server, channel_id.clone(), value.clone());
+                }
+            }
+        }
     }
 
     /// A core asks the engine. It is answered once, when nothing came in time with that nobody knows.

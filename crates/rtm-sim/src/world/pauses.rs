@@ -18,6 +18,7 @@ impl World {
         self.servers[server].stands_since = Some(self.now);
         if self.cluster.is_some() && self.may_store(server) {
             self.store.land(&self.project.app_id, &mut self.servers[server].queue);
+            self.tell_written();
         }
         self.disturb_all();
         self.links.iter_mut().for_each(|link| link.unshown_since = None);

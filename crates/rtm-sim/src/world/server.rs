@@ -339,6 +339,7 @@ impl World {
             _ => Outcome::IsDone,
         };
         let done = self.store.finish(&self.project.app_id, &mut self.servers[server].queue, outcome);
+        self.tell_written();
         if let Some(core) = &mut self.servers[server].core {
             done.into_iter().for_each(|done| core.handle_stored(now, done));
         }
@@ -401,6 +402,7 @@ impl World {
             true => self.store.crash(&app_id, &mut self.servers[server].queue, &mut self.rng),
             false => self.servers[server].queue = StoreQueue::default(),
         }
+        self.tell_written();
         self.server_gone(server);
     }
 
@@ -469,6 +471,7 @@ impl World {
         core.take_store_jobs(&mut jobs);
         self.servers[server].queue.take(&mut jobs);
         self.store.flush(&self.project.app_id, &mut self.servers[server].queue);
+        self.tell_written();
         self.server_gone(server);
     }
 }

@@ -127,6 +127,10 @@ impl Membership {
             (Asked::ReadOwn, Outcome::Found(found)) => self.read_back(found.as_ref()),
             (Asked::ReadOwn, _) => {
                 self.keys.break_row();
+                // While the engine answers nobody, a key that lives stands still too.
+                if let Some((_, since)) = &mut self.own.found {
+                    *since = self.now;
+                }
                 self.own.next_at = self.now + TRY_AGAIN;
             }
             // The node that it was has nothing to lose any more: whoever starts under this name takes the key anyway.

@@ -39,6 +39,7 @@ impl Driver {
                     self.permit(now());
                     self.hand_over();
                     self.watch_users();
+                    self.watch_attributes();
                     self.restore();
                 }
                 self.stand_as_member();
@@ -48,6 +49,7 @@ impl Driver {
                 self.is_member = false;
                 self.search.take().inspect(AbortHandle::abort);
                 self.users_watch.take().inspect(AbortHandle::abort);
+                self.attributes_watch.take().inspect(AbortHandle::abort);
                 self.restoring.take().inspect(AbortHandle::abort);
                 self.router.clear();
                 for events in &mut self.for_projects {
@@ -84,17 +86,25 @@ impl Driver {
             MembershipEvent::TooOld { proto } => {
                 let what =
                     format!("all members of the cluster speak version {proto}, which this server is too old for");
-                self.stand(Place::Refused(ClusterError::new(ClusterErrorKind::TooOld, what)));
+                self.is_refused(ClusterError::new(ClusterErrorKind::TooOld, what));
                 return true;
             }
             MembershipEvent::NameTaken => {
                 let name = &self.gear.node.id().name;
                 let what = format!("another server is in the cluster as {name}: give this one another name (--node)");
-                self.stand(Place::Refused(ClusterError::new(ClusterErrorKind::NameTaken, what)));
+                self.is_refused(ClusterError::new(ClusterErrorKind::NameTaken, what));
                 return true;
             }
         }
         false
+    }
+
+    /// The node cannot join. At the start whoever started it is told so.
+    fn is_refused(&mut self, error: ClusterError) {
+        if !self.members.is_empty() {
+            error!("this node cannot join the cluster again, and ends: {error}");
+        }
+        self.stand(Place::Refused(error));
     }
 
     /// Looks for a node that is better off than this one.

@@ -40,6 +40,7 @@ impl Driver {
             self.hand_over();
             // Cores that know an entry pass it over.
             self.watch_users();
+            self.watch_attributes();
         }
         if let Some(store) = self.gear.store.clone() {
             let input = self.input.clone();

@@ -1,4 +1,6 @@
-//! What the node and its cores learn of what is kept: the keys of nodes, where users are, and what the store has.
+//! What the node and its cores learn of what is kept: the keys of nodes, where users are, and what the store has, now and later.
+
+use std::sync::Arc;
 
 use tokio::{
     sync::mpsc::UnboundedSender,
@@ -11,9 +13,10 @@ use crate::{
         about::About,
         engine::{watched_node, watched_user},
         names::{NODES, USERS},
-        watch::watch as watch_bucket,
+        watch::{watch, watch_bucket},
     },
     link::FromCluster,
+    project::Project,
 };
 
 impl Driver {
@@ -44,14 +47,44 @@ impl Driver {
                     }
                 }
             }
-            for (project, events) in projects.iter().zip(events) {
-                if !events.is_empty() {
-                    project.handle_cluster(events);
-                }
-            }
+            hand_out(&projects, events);
         });
         if let Some(before) = self.users_watch.replace(tokio::spawn(task).abort_handle()) {
             before.abort();
+        }
+    }
+
+    /// The cores that have just joined hear what the store has of channels, whoever wrote it: a node may have been lost before
+    /// it told the others. What is forgotten is deleted, of which a watch hears nothing: that nodes tell each other.
+    pub(super) fn watch_attributes(&mut self) {
+        let Some(store) = self.gear.store.as_ref().and_then(|store| store.store_now()) else { return };
+        let (projects, places) = (self.gear.projects.clone(), self.places.clone());
+        let workers = usize::from(self.gear.workers);
+        let (stream, filter) = store.attributes_to_watch();
+        let task = watch(self.gear.store_jetstream.clone(), stream, filter, move |changes| {
+            let mut events: Vec<Vec<_>> = projects.iter().map(|_| Vec::new()).collect();
+            for (seq, message) in changes {
+                if let Some((app_id, channel_id, value)) = store.watched_attributes(seq, &message)
+                    && let Some(place) = places.get(&app_id)
+                {
+                    for events in &mut events[*place..*place + workers] {
+                        events.push(FromCluster::KeptAttributes(channel_id.clone(), value.clone()));
+                    }
+                }
+            }
+            hand_out(&projects, events);
+        });
+        if let Some(before) = self.attributes_watch.replace(tokio::spawn(task).abort_handle()) {
+            before.abort();
+        }
+    }
+}
+
+/// Each core gets what is for it.
+fn hand_out(projects: &[Arc<Project>], events: Vec<Vec<FromCluster>>) {
+    for (project, events) in projects.iter().zip(events) {
+        if !events.is_empty() {
+            project.handle_cluster(events);
         }
     }
 }

@@ -93,7 +93,7 @@ impl Fault {
     /// Whether the same may be done a little later.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::NoAnswer(NoAnswer::NoResponders(_) | NoAnswer::TimedOut) => true,
+            Self::NoAnswer(NoAnswer::NoResponders(_) | NoAnswer::NotConnected | NoAnswer::TimedOut) => true,
             Self::NoAnswer(NoAnswer::NotSent(_) | NoAnswer::Refused(_)) | Self::Garbled(_) | Self::NotAMember(_) => {
                 false
             }
@@ -249,10 +249,13 @@ impl JetStream {
 
     /// Removes the message of a sequence. `false` if there is none.
     pub(crate) async fn delete(&self, stream: &str, seq: u64, until: Instant) -> Result<bool, Fault> {
-        self.permit(until).await?;
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
         let query = json!({"seq": seq, "no_erase": true});
-        let deleted: Result<Success, Fault> = self.api(&format!("STREAM.MSG.DELETE.{stream}"), &query, until).await;
-        match deleted {
+        let ask = || async {
+            self.permit(until).await?;
+            self.ask_once::<Success>(&subject, &query, until).await
+        };
+        match self.repeat(until, ask).await {
             Ok(_) => Ok(true),
             Err(fault) if fault.refusal().is_some_and(|code| NOT_DELETED.contains(&code)) => {
                 match self.at(stream, seq, until).await? {
@@ -286,16 +289,28 @@ impl JetStream {
     /// The subjects of a stream that a filter matches, in no order.
     pub(crate) async fn subjects(&self, stream: &str, filter: &str, until: Instant) -> Result<Vec<String>, Fault> {
         let mut all = std::collections::BTreeSet::new();
-        let mut offset = 0;
-        loop {
-            let info = self.info(stream, json!({"subjects_filter": filter, "offset": offset}), until).await?;
-            let found = info.state.subjects.len();
-            all.extend(info.state.subjects.into_keys());
-            offset += found;
-            if found == 0 || offset as u64 >= info.total {
-                return Ok(all.into_iter().collect());
-            }
+        let mut offset = Some(0);
+        while let Some(from) = offset {
+            let (subjects, next) = self.subjects_from(stream, filter, from, until).await?;
+            all.extend(subjects);
+            offset = next;
         }
+        Ok(all.into_iter().collect())
+    }
+
+    /// Some of them, and where to go on, if there are more.
+    pub(crate) async fn subjects_from(
+        &self,
+        stream: &str,
+        filter: &str,
+        offset: usize,
+        until: Instant,
+    ) -> Result<(Vec<String>, Option<usize>), Fault> {
+        let info = self.info(stream, json!({"subjects_filter": filter, "offset": offset}), until).await?;
+        let subjects: Vec<_> = info.state.subjects.into_keys().collect();
+        let next = offset + subjects.len();
+        let is_last = subjects.is_empty() || next as u64 >= info.total;
+        Ok((subjects, (!is_last).then_some(next)))
     }
 
     async fn info(&self, stream: &str, query: serde_json::Value, until: Instant) -> Result<Info, Fault> {
@@ -310,12 +325,18 @@ impl JetStream {
         until: Instant,
     ) -> Result<T, Fault> {
         let subject = format!("$JS.API.{what}");
+        self.repeat(until, || self.ask_once(&subject, query, until)).await
+    }
+
+    async fn ask_once<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        query: &serde_json::Value,
+        until: Instant,
+    ) -> Result<T, Fault> {
         let payload = Bytes::from(query.to_string());
-        let ask = || async {
-            let answer = self.requests.ask(&subject, HeaderMap::new(), payload.clone(), attempt(until)).await?;
-            read(&answer)
-        };
-        self.repeat(until, ask).await
+        let answer = self.requests.ask(subject, HeaderMap::new(), payload, attempt(until)).await?;
+        read(&answer)
     }
 
     /// Tries something until a moment as long as what keeps it from being done may pass.

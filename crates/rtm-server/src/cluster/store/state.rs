@@ -1,8 +1,9 @@
 //! What the store does to keyed state: each key is a subject with one message, its value.
 
+use async_nats::Message;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use rtm_codec::{AppId, Revision};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, Revision};
 use rtm_core::store::{LogKind, Page, StateKey, StateKind, StateValue, StoreAnswer, record::RecordError};
 use tokio::time::Instant;
 
@@ -85,6 +86,30 @@ impl NatsStore {
         read.map_err(|fault| self.damage.tell(found, fault)).ok()
     }
 
+    /// The stream of state, and which of its subjects have the attributes of channels.
+    pub(crate) fn attributes_to_watch(&self) -> (String, String) {
+        let filter = self.subjects.keys_of(None, StateKind::ChannelAttributes);
+        (self.subjects.state_stream().to_owned(), filter)
+    }
+
+    /// What the watch of these brings.
+    pub(crate) fn watched_attributes(
+        &self,
+        seq: u64,
+        message: &Message,
+    ) -> Option<(AppId, ChannelId, ChannelAttributes)> {
+        let kind = StateKind::ChannelAttributes;
+        let (app_id, key) = self.subjects.read_key(kind, &message.subject)?;
+        let (subject, payload) = (message.subject.to_string(), message.payload.clone());
+        let (_, value) = self.decode(kind, &Found { seq, subject, stored_ms: 0, payload })?;
+        match (key, value) {
+            (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(value)) => {
+                Some((app_id, channel_id, value))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) async fn delete(
         &self,
         app_id: &AppId,
@@ -133,17 +158,29 @@ impl NatsStore {
         Ok(StoreAnswer::Values { values: page.items, more: page.more })
     }
 
-    /// All state of one kind of a project, in the order of its keys.
-    pub(crate) async fn read_state(
+    /// Some keys of one kind of a project with their subjects, and where to go on, if there are more.
+    pub(super) async fn keys_from(
         &self,
         app_id: &AppId,
         kind: StateKind,
+        offset: usize,
         until: Instant,
-    ) -> Result<Vec<(StateKey, StateValue)>, Failure> {
-        match self.list(app_id, kind, None, Page::new(usize::MAX, usize::MAX), until).await? {
-            StoreAnswer::Values { values, .. } => Ok(values),
-            _ => Ok(Vec::new()),
-        }
+    ) -> Result<(Vec<(StateKey, String)>, Option<usize>), Fault> {
+        let filter = self.subjects.keys_of(Some(app_id), kind);
+        let (stream, subjects) = (self.subjects.state_stream(), &self.subjects);
+        let (found, next) = self.jetstream.subjects_from(stream, &filter, offset, until).await?;
+        let key = |subject: String| Some((subjects.read_key(kind, &subject)?.1, subject));
+        Ok((found.into_iter().filter_map(key).collect(), next))
+    }
+
+    /// What these keys have. Those that are gone are left out.
+    pub(super) async fn read_values(
+        &self,
+        kind: StateKind,
+        keys: Vec<(StateKey, String)>,
+        until: Instant,
+    ) -> Result<Vec<(StateKey, StateValue)>, Fault> {
+        self.values(kind, keys, until).try_collect().await
     }
 
     /// What keys have, read at the leader, in order. Those that are gone are left out.
