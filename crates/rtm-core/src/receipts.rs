@@ -1,8 +1,8 @@
 //! How long senders wait until the receiver's device has their messages, and what becomes of those that it does not get.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
-use rtm_codec::UserId;
+use rtm_codec::{Event, UserId};
 
 use super::{
     Core, Now,
@@ -110,15 +110,32 @@ impl Core {
             }
             from += 1;
         }
+        // What waits for stored messages comes behind those, and goes by sender: one from another node may have a later deadline
+        // than what its sender sent after it, and is stored before that.
+        let mut waiting = BTreeSet::new();
         let mut index = 0;
-        while let Some(wait) = self.give_up_receipt(now, key, &to, until, |_, mail| mail.held_mut(index)) {
-            if let Wait::Until(deadline) = wait {
+        while due.is_none() || !waiting.is_empty() {
+            let Some(sender) = self.held_from(key, index) else { break };
+            if !waiting.contains(&sender)
+                && let Some(Wait::Until(deadline)) =
+                    self.give_up_receipt(now, key, &to, until, |_, mail| mail.held_mut(index))
+            {
                 due = Some(due.map_or(deadline, |due| deadline.min(due)));
+                waiting.insert(sender);
             }
             index += 1;
         }
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.receipts = Receipts { due, from };
+        }
+    }
+
+    /// Who sent a message that waits for stored ones.
+    fn held_from(&mut self, key: SessionKey, index: usize) -> Option<UserId> {
+        let queued = self.hub.sessions.get_mut(key)?.mail.held_mut(index)?;
+        match queued.event.event() {
+            Event::MessageFromPeer(message) => Some(message.peer_id.clone()),
+            _ => None,
         }
     }
 
