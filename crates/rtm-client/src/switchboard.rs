@@ -18,8 +18,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
-    Answer, CallLimits, ClientFrame, CloseReason, Command, Epoch, Login, Packet, RequestId, Resumption, Seq,
-    ServerFrame, ServerWire, SessionId, SessionTicket, SharedEvent, UserId, Welcome, Wire,
+    Answer, ClientFrame, CloseReason, Command, Epoch, Login, Packet, RequestId, Resumption, Seq, ServerFrame,
+    ServerWire, SessionId, SessionTicket, SharedEvent, UserId, Welcome, Wire,
     anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
 };
 use tokio::{
@@ -38,8 +38,6 @@ pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
 /// A network with one server, which takes each connection by hand.
 pub(crate) struct Switchboard {
     calls: mpsc::UnboundedReceiver<(Address, DuplexStream)>,
-    /// The call limits that the server says it has.
-    pub(crate) limits: Option<CallLimits>,
 }
 
 struct Wires {
@@ -66,7 +64,7 @@ pub(crate) fn client_over(builder: &ClientBuilder, capacity: usize) -> (Client, 
     let builder = builder.clone().gateway("http://gateway").app_id(APP_ID).seed(7);
     let (client, events, driver) = builder.assemble(Wires { calls, capacity }).unwrap();
     tokio::spawn(driver.run());
-    (client, events, Switchboard { calls: taken, limits: None })
+    (client, events, Switchboard { calls: taken })
 }
 
 impl Switchboard {
@@ -78,7 +76,7 @@ impl Switchboard {
     /// The server's end of the next WebSocket.
     pub(crate) async fn accept(&mut self) -> Peer {
         let (_, stream) = self.call().await;
-        Peer { limits: self.limits.clone(), ..Peer::new(stream).await }
+        Peer::new(stream).await
     }
 
     /// Takes the next WebSocket and its login.
@@ -113,7 +111,6 @@ pub(crate) struct Peer {
     wire: ServerWire,
     frames: std::collections::VecDeque<ClientFrame>,
     next: Seq,
-    limits: Option<CallLimits>,
 }
 
 /// How a WebSocket ended, seen from the server.
@@ -137,7 +134,7 @@ impl Peer {
             Ok(response)
         };
         let socket = accept_hdr_async(stream, choose).await.expect("a handshake");
-        Self { socket, wire: ServerWire::new(wire), frames: Default::default(), next: Seq(1), limits: None }
+        Self { socket, wire: ServerWire::new(wire), frames: Default::default(), next: Seq(1) }
     }
 
     /// Takes the client's login.
@@ -149,7 +146,7 @@ impl Peer {
             resumption,
             token_expires_in_ms: None,
             server_time_ms: 0,
-            limits: self.limits.clone(),
+            limits: None,
         };
         self.send(ServerFrame::Welcome(Box::new(welcome))).await;
         *login

@@ -20,9 +20,6 @@ pub struct Config {
     /// Whether the server answers a renewal of the token. On; off on the vendor's wire, where only the next login shows
     /// whether the token is good.
     pub confirms_renewals: bool,
-    /// Whether the server says at each login which call limits hold, if they are not the usual ones. On; off on the
-    /// vendor's wire.
-    pub learns_limits: bool,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
     /// 2 s, asked by the client; 10 s on the vendor's wire.
     pub keep_alive: KeepAlive,
@@ -71,7 +68,6 @@ impl Config {
             gateways: vec![GatewayConfig::default()],
             asks_gateway: false,
             confirms_renewals: true,
-            learns_limits: true,
             keep_alive: KeepAlive::Client { interval_ms: 2_000 },
             window: 1024,
             login_timeout: Duration::from_secs(12),
@@ -98,7 +94,6 @@ impl Config {
             abilities: Wire::Vendor.abilities(),
             asks_gateway: true,
             confirms_renewals: false,
-            learns_limits: false,
             keep_alive: KeepAlive::Client { interval_ms: 10_000 },
             window: 0,
             ..Self::native()

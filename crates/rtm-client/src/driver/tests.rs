@@ -481,7 +481,8 @@ async fn a_provider_that_hangs_does_not_hold_up_the_login_beyond_its_time() {
 async fn calls_that_wait_for_their_limit_go_out_in_their_order_and_as_soon_as_they_may() {
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, CallLimit::new(10, Duration::from_secs(1)));
-    let (client, _events, mut peer) = logged_in_with_limits(limits).await;
+    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
+    let (client, _events, mut peer) = logged_in(builder).await;
     let begun = Instant::now();
     let mut calls = futures::stream::FuturesUnordered::new();
     for n in 0..100 {
@@ -509,7 +510,8 @@ async fn calls_that_wait_for_their_limit_are_within_it_on_the_server_though_the_
     let limit = CallLimit::new(10, Duration::from_secs(1));
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, limit);
-    let (client, _events, mut peer) = logged_in_with_limits(limits).await;
+    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
+    let (client, _events, mut peer) = logged_in(builder).await;
     let calls: futures::stream::FuturesUnordered<_> =
         (0..30).map(|n| client.send_message_to_peer("bob", n.to_string())).collect();
     let server = async {
@@ -532,7 +534,8 @@ async fn calls_that_wait_for_their_limit_are_within_it_on_the_server_though_the_
 async fn a_logout_ends_calls_that_wait_for_their_limit() {
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, CallLimit::new(1, Duration::from_secs(3600)));
-    let (client, _events, _peer) = logged_in_with_limits(limits.clone()).await;
+    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
+    let (client, _events, _peer) = logged_in(builder).await;
     let waits = async {
         let (first, second) =
             tokio::join!(client.send_message_to_peer("bob", "1"), client.send_message_to_peer("bob", "2"));

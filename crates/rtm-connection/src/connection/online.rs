@@ -31,8 +31,8 @@ impl Active<'_> {
         }
         let presented = self.account.offered_token.take();
         self.account.token.accepted(self.now, presented, token_expires_in_ms.map(Duration::from_millis));
-        if self.lasting.config.learns_limits {
-            self.lasting.limiter.set_limits(limits.unwrap_or_default());
+        if let Some(limits) = limits {
+            self.lasting.limiter.set_limits(limits);
         }
         self.lasting.gateways.forget_failures();
         self.lasting.changed(State::Connected, Reason::LoginSuccess);

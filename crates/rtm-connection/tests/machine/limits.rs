@@ -228,38 +228,6 @@ fn the_servers_figures_take_the_place_of_the_vendors() {
 }
 
 #[test]
-fn a_server_that_says_nothing_of_its_limits_has_the_usual_ones() {
-    let one = || {
-        let mut limits = CallLimits::default();
-        limits.set(LimitedCall::SendMessage, CallLimit::new(1, Duration::from_secs(1)));
-        limits
-    };
-    let sent = |peer: &mut Peer| {
-        let id = peer.request(to_alice("hi"));
-        peer.expect_request(id);
-    };
-    let mut peer = Peer::new(Config::native());
-    peer.login();
-    peer.open();
-    peer.welcome_with(|welcome| welcome.limits = Some(one()));
-    peer.drop_events();
-    sent(&mut peer);
-    peer.reconnect(Resumption::Resumed);
-    peer.forget_sent();
-    (0..179).for_each(|_| sent(&mut peer));
-    let id = peer.request(to_alice("hi"));
-    peer.expect_err(id, ErrorKind::TooOften);
-
-    // The vendor's wire never says anything of them.
-    let mut config = Config::vendor();
-    config.limits = one();
-    let mut peer = Peer::online_with(config);
-    sent(&mut peer);
-    let id = peer.request(to_alice("hi"));
-    peer.expect_err(id, ErrorKind::TooOften);
-}
-
-#[test]
 fn restoring_draws_on_no_budget() {
     let mut peer = Peer::online();
     let subscribe = peer.request(SubscribePeersOnlineStatus { peer_ids: users(1) });

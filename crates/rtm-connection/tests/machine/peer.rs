@@ -7,7 +7,7 @@ use std::{
 };
 
 use rtm_codec::{
-    Answer, AppId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Epoch, ErrorKind, Event, Login, MessageId,
+    Answer, AppId, ChannelId, ClientFrame, CloseReason, Command, Epoch, ErrorKind, Event, Login, MessageId,
     PeerMessage, Refusal, RequestId, Resumption, RtmMessage, Seq, ServerFrame, SessionId, SessionTicket, Text, Token,
     UserId, Welcome,
     anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest, StoredPage},
@@ -28,7 +28,6 @@ pub(crate) struct Peer {
     now: Instant,
     /// Whether pings are answered.
     pub(crate) alive: bool,
-    limits: Option<CallLimits>,
     seq: u64,
     wait: Option<Instant>,
     dials: VecDeque<Target>,
@@ -52,10 +51,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The server has the call limits that the client is set up with.
     pub(crate) fn new(config: Config) -> Self {
-        let limits = Some(config.limits.clone()).filter(|limits| *limits != CallLimits::default());
-        Self { limits, ..Self::around(Connection::new(config, 7)) }
+        Self::around(Connection::new(config, 7))
     }
 
     #[allow(clippy::disallowed_methods)]
@@ -64,7 +61,6 @@ impl Peer {
             connection,
             now: Instant::now(),
             alive: true,
-            limits: None,
             seq: 0,
             wait: None,
             dials: VecDeque::new(),
@@ -209,7 +205,7 @@ impl Peer {
             resumption: Resumption::New,
             token_expires_in_ms: None,
             server_time_ms: 0,
-            limits: self.limits.clone(),
+            limits: None,
         };
         change(&mut welcome);
         if welcome.resumption == Resumption::New {

@@ -249,8 +249,7 @@ impl World {
                     resumption,
                     token_expires_in_ms,
                     server_time_ms: 0,
-                    // As those of the world's own, so that steps are not refused for being many.
-                    limits: Some(CallLimits::unlimited()),
+                    limits: None,
                 };
                 self.frame(ServerFrame::Welcome(Box::new(welcome)));
                 if was != State::Connected && self.connection.state() == State::Connected {
