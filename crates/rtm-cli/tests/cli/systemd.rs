@@ -177,7 +177,7 @@ fn clients_connect_to_a_socket_of_systemd_before_between_and_after() {
         assert!(get(&admin_address, "/readyz").contains("\"ready\":true"));
         assert!(get(&address, "/readyz").contains("\"ready\":true"));
         assert!(get(&admin_address, "/livez").starts_with("HTTP/1.1 200"));
-        assert!(get(&address, "/livez").starts_with("HTTP/1.1 404"), "clients reach the admin listener");
+        assert!(get(&address, "/metrics").starts_with("HTTP/1.1 404"), "clients reach the admin listener");
         let user = ["--gateway", &format!("http://{address}"), "--app-id", APP_ID, "--uid", "alice"];
         let sent = rtm(&[&["send"], &user[..], &["--to", "bob", "hi"]].concat());
         assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));

@@ -267,6 +267,25 @@ fn what_is_stored_behind_messages_that_wait_for_the_store_keeps_its_order() {
 }
 
 #[test]
+fn what_waits_for_stored_messages_is_stored_in_the_order_of_its_sender_whatever_the_deadlines() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, stored_to_peer(1, "bob", "stored")).unwrap();
+    world.hold_store();
+    let bob = world.login("bob");
+    world.cut(bob);
+    world.request(alice, stored_to_peer(2, "bob", "first"));
+    let mut shorter = config();
+    shorter.settings.receipt_within = secs(1);
+    world.core.reconfigure(world.now, shorter);
+    world.request(alice, stored_to_peer(3, "bob", "second"));
+    world.advance(secs(5));
+    world.advance(secs(10));
+    world.release_store();
+    assert_eq!(world.store.waiting("bob"), ["stored", "first", "second"]);
+}
+
+#[test]
 fn a_message_that_finds_room_waits_behind_one_that_did_not() {
     let mut config = config();
     config.settings.session_bytes = 100_000;
