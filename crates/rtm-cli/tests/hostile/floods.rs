@@ -68,6 +68,7 @@ async fn a_flood_over_each_limit_is_refused_and_costs_nobody_else_anything() {
                 result.as_ref().is_err_and(|error| match error.kind() {
                     ErrorKind::TooOften => true,
                     ErrorKind::ExceedLimit => limited == LimitedCall::JoinChannel,
+                    ErrorKind::SameChannelTooOften => limited == LimitedCall::JoinSameChannel,
                     // The vendor has no number that says of an invitation that it comes too often.
                     ErrorKind::InvalidArgument => limited == LimitedCall::SendInvitation && wire == Wire::Vendor,
                     _ => false,
