@@ -481,8 +481,7 @@ async fn a_provider_that_hangs_does_not_hold_up_the_login_beyond_its_time() {
 async fn calls_that_wait_for_their_limit_go_out_in_their_order_and_as_soon_as_they_may() {
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, CallLimit::new(10, Duration::from_secs(1)));
-    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
-    let (client, _events, mut peer) = logged_in(builder).await;
+    let (client, _events, mut peer) = logged_in_with_limits(limits).await;
     let begun = Instant::now();
     let mut calls = futures::stream::FuturesUnordered::new();
     for n in 0..100 {
@@ -510,8 +509,7 @@ async fn calls_that_wait_for_their_limit_are_within_it_on_the_server_though_the_
     let limit = CallLimit::new(10, Duration::from_secs(1));
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, limit);
-    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
-    let (client, _events, mut peer) = logged_in(builder).await;
+    let (client, _events, mut peer) = logged_in_with_limits(limits).await;
     let calls: futures::stream::FuturesUnordered<_> =
         (0..30).map(|n| client.send_message_to_peer("bob", n.to_string())).collect();
     let server = async {
@@ -534,8 +532,7 @@ async fn calls_that_wait_for_their_limit_are_within_it_on_the_server_though_the_
 async fn a_logout_ends_calls_that_wait_for_their_limit() {
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, CallLimit::new(1, Duration::from_secs(3600)));
-    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
-    let (client, _events, _peer) = logged_in(builder).await;
+    let (client, _events, _peer) = logged_in_with_limits(limits.clone()).await;
     let waits = async {
         let (first, second) =
             tokio::join!(client.send_message_to_peer("bob", "1"), client.send_message_to_peer("bob", "2"));
@@ -649,14 +646,9 @@ async fn logged_in(builder: crate::ClientBuilder) -> (Client, Events, Peer) {
     (client, events, peer)
 }
 
-/// A client whose calls wait for these limits, as the server has them.
+/// A client whose calls wait for these limits.
 async fn logged_in_with_limits(limits: CallLimits) -> (Client, Events, Peer) {
-    let (client, mut events, mut server) = client(&Client::builder().wait_for_limits(true));
-    server.limits = Some(limits);
-    let (result, (peer, _)) = tokio::join!(client.login("alice", None), server.accept_login());
-    result.unwrap();
-    assert!(events.try_recv().is_some() && events.try_recv().is_some());
-    (client, events, peer)
+    logged_in(Client::builder().call_limits(limits).wait_for_limits(true)).await
 }
 
 /// A client that is logged in, its two events of that taken.
