@@ -13,8 +13,8 @@ use crate::{
     report::Report,
     scenario::{
         ALL_NS, CHANNEL_GROWS, CLUSTER_FAN_OUT, CLUSTER_LOCAL, CLUSTER_LOGINS, CLUSTER_PEERS, CLUSTER_ROUND_TRIP,
-        DELIVERIES, EVENT_LOG, FRESH, IDLE, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, REST_MESSAGES, SERVER_GROWS,
-        SERVER_NS, STORED_MESSAGES, USED, VENDOR_WIRE, WAKE_UPS, WEBHOOK_EVENTS, grown,
+        DELIVERIES, EVENT_LOG, FRESH, IDLE, IDLE_TLS, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, REST_MESSAGES,
+        SERVER_GROWS, SERVER_NS, STORED_MESSAGES, USED, VENDOR_WIRE, WAKE_UPS, WEBHOOK_EVENTS, grown,
     },
     stored::{JETSTREAM_SYNCED, STORED},
     summary::Summary,
@@ -86,12 +86,14 @@ impl Goal {
 pub(crate) fn against(this: &Report, other: &Report) -> Option<String> {
     let mut table = "### Limits\n\n| what | limit | this ÷ other | |\n|---|---:|---:|---|\n".to_owned();
     let empty = table.len();
-    let pairs = pairs::pairs(this, other, IDLE).into_iter();
-    for pairs in pairs.filter(|pairs| pairs.candidate == OURS && [FRESH, USED].contains(&pairs.metric.as_str())) {
-        let Some(ratio) = pairs.ratio else { continue };
-        let bound = Bound::AtMost(IDLE_MEMORY);
-        let (metric, verdict) = (&pairs.metric, bound.verdict(ratio));
-        table += &format!("| {IDLE}: {metric} | {bound} | {} | {verdict} |\n", pairs::precise(&ratio));
+    for (scenario, ours) in [(IDLE, OURS), (IDLE_TLS, OURS_TLS)] {
+        let pairs = pairs::pairs(this, other, scenario).into_iter();
+        for pairs in pairs.filter(|pairs| pairs.candidate == ours && [FRESH, USED].contains(&pairs.metric.as_str())) {
+            let Some(ratio) = pairs.ratio else { continue };
+            let bound = Bound::AtMost(IDLE_MEMORY);
+            let (metric, verdict) = (&pairs.metric, bound.verdict(ratio));
+            table += &format!("| {scenario}: {metric} | {bound} | {} | {verdict} |\n", pairs::precise(&ratio));
+        }
     }
     (table.len() > empty).then_some(table)
 }
@@ -198,13 +200,14 @@ const IDLE_MEMORY: f64 = 1.03;
 
 #[cfg(test)]
 mod tests {
-    use super::{DELIVERIES, FRESH, IDLE, OURS, Report, against, goals, table};
+    use super::{DELIVERIES, FRESH, IDLE, IDLE_TLS, OURS, OURS_TLS, Report, against, goals, table};
     use crate::scenario::scenarios;
 
     fn idle(kib: f64) -> Report {
         let mut report = Report::default();
         report.add(IDLE, OURS, 0, FRESH, kib);
         report.add(IDLE, "raw TCP relay", 0, FRESH, kib);
+        report.add(IDLE_TLS, OURS_TLS, 0, FRESH, 2.0 * kib);
         report
     }
 
@@ -235,7 +238,8 @@ mod tests {
         let limits = |this, other| against(&idle(this), &idle(other)).unwrap();
         assert!(limits(10.25, 10.0).ends_with("| ≤ 1.03 | 1.025 (1.025..1.025) | met |\n"));
         assert!(limits(10.5, 10.0).ends_with("| ≤ 1.03 | 1.050 (1.050..1.050) | missed |\n"));
-        assert_eq!(limits(10.0, 10.0).lines().count(), 5);
+        let both = limits(10.0, 10.0);
+        assert_eq!(both.lines().count(), 6, "one with TLS and one without: {both}");
         assert_eq!(against(&idle(1.0), &Report::default()), None);
     }
 }

@@ -40,7 +40,7 @@ enum Kind {
     Rest,
     Webhook,
     EventLog,
-    Idle,
+    Idle { between: &'static [System] },
     GrowingChannel,
     GrowingServer,
     WakeUps,
@@ -89,7 +89,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     all.push(scenario(REST_MESSAGES.into(), Kind::Rest));
     all.push(scenario(WEBHOOK_EVENTS.into(), Kind::Webhook));
     all.push(scenario(EVENT_LOG.into(), Kind::EventLog));
-    all.push(scenario(IDLE.into(), Kind::Idle));
+    all.push(scenario(IDLE.into(), Kind::Idle { between: &[Ours, Nats, Batched, Raw] }));
+    all.push(scenario(IDLE_TLS.into(), Kind::Idle { between: &[OursTls] }));
     all.push(scenario(CHANNEL_GROWS.into(), Kind::GrowingChannel));
     all.push(scenario(SERVER_GROWS.into(), Kind::GrowingServer));
     all.push(scenario(WAKE_UPS.into(), Kind::WakeUps));
@@ -156,7 +157,7 @@ impl Scenario {
             Kind::Rest => back_ends::rest(),
             Kind::Webhook => back_ends::webhook(),
             Kind::EventLog => back_ends::logs(&those(&[Ours])),
-            Kind::Idle => those(&[Ours, Nats, Batched, Raw])
+            Kind::Idle { between } => those(between)
                 .into_iter()
                 .map(|candidate| {
                     Run::new(candidate.name.clone(), move |recorder| {
@@ -264,6 +265,7 @@ pub(crate) const REST_MESSAGES: &str = "messages over REST, 64 B";
 pub(crate) const WEBHOOK_EVENTS: &str = "events to a webhook";
 pub(crate) const EVENT_LOG: &str = "messages and a log of events on disk, 64 B";
 pub(crate) const IDLE: &str = "10,000 idle connections";
+pub(crate) const IDLE_TLS: &str = "10,000 idle connections over TLS";
 pub(crate) const CHANNEL_GROWS: &str = "a channel that grows";
 pub(crate) const SERVER_GROWS: &str = "a server that fills";
 pub(crate) const WAKE_UPS: &str = "wake-ups at low load";
