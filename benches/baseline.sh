@@ -13,9 +13,9 @@ recent=$here/target/nats-server/bin
 
 [ -d "$checkout" ] || git worktree add --quiet --detach "$checkout" "$commit"
 [ "$(git -C "$checkout" rev-parse HEAD)" = "$(git rev-parse "$commit")" ] || { echo "$checkout is at another commit" >&2; exit 1; }
-# Its cases are those of today.
-git -C "$checkout" checkout --quiet -- benches
-git -C "$checkout" apply "$out/cases.patch"
+# Its cases are those of today, and it measures idle connections over TLS as well.
+git -C "$checkout" checkout --quiet -- .
+git -C "$checkout" apply "$out/cases.patch" "$out/idle-over-tls.patch"
 # In a common target folder its programs would replace those of this checkout.
 (cd "$checkout" && env -u CARGO_TARGET_DIR cargo build --release -p benches --bins)
 mkdir -p "$out"

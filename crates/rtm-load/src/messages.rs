@@ -4,18 +4,16 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
-    task::Poll,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use futures::{
-    FutureExt as _, StreamExt as _, TryStreamExt as _,
-    future::{MaybeDone, maybe_done},
-    stream::FuturesUnordered,
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
+use rtm_client::{Call, Channel, Client, ErrorKind, Events, RtmError, RtmEvent, RtmMessage, SendOutcome, limits};
+use tokio::{
+    task::unconstrained,
+    time::{Sleep, sleep},
 };
-use rtm_client::{Channel, Client, ErrorKind, Events, RtmError, RtmEvent, RtmMessage, limits};
-use tokio::{task::unconstrained, time::sleep};
 
 use crate::{Latency, LoadError, User, Window};
 
@@ -36,48 +34,26 @@ pub async fn send_to_peer(
     message: &RtmMessage,
     messages: u64,
     window: usize,
-    mut latency: Option<&mut Latency>,
+    latency: Option<&mut Latency>,
     held: impl Fn(),
 ) -> Result<(), LoadError> {
-    let timed = latency.is_some();
-    let is_held = &AtomicBool::new(false);
-    let held = &|| {
-        is_held.store(true, Ordering::Relaxed);
-        held();
-    };
-    let send = || async move {
-        loop {
-            let start = timed.then(Instant::now);
-            match client.send_message_to_peer(peer_id, message.clone()).await {
-                Ok(outcome) if outcome.has_peer_received() => return Ok(start.map(|start| start.elapsed())),
-                Ok(_) => return Err(LoadError::NotReceived),
-                Err(error) => wait_out(error, held).await?,
-            }
-        }
-    };
-    // Answers come in the order of the messages, so looking at the oldest call tells what there is to do.
-    let mut calls = VecDeque::new();
-    let mut ended = Vec::new();
+    // Answers come in the order of the messages, so the oldest call tells what there is to do.
+    let mut calls: VecDeque<(Call<SendOutcome>, Option<Instant>)> = VecDeque::new();
+    let mut answers = Answers { latency, held, refused: 0, pause: None };
     let mut left = messages;
     let mut sent = 0;
     let window = window.clamp(1, limits::REQUESTS_IN_FLIGHT);
     // Without a budget of the runtime: that would leave calls unsent until they are the oldest.
     unconstrained(poll_fn(|cx| {
         loop {
-            while let Some(mut call) =
-                calls.pop_front_if(|call: &mut Pin<Box<MaybeDone<_>>>| call.poll_unpin(cx).is_ready())
+            while let Some((oldest, start)) = calls.front_mut()
+                && let Poll::Ready(answer) = oldest.poll_unpin(cx)
             {
-                if let (Some(Some(took)), Some(latency)) = (call.as_mut().take_output().transpose()?, &mut latency) {
-                    latency.record(took);
-                }
-                ended.push(call);
+                answers.take(answer, *start)?;
+                calls.pop_front();
             }
-            if is_held.load(Ordering::Relaxed) {
-                // Each of them waits for itself, so each has to be looked at.
-                for call in &mut calls {
-                    let _ = call.poll_unpin(cx);
-                }
-            }
+            ready!(answers.poll_pause(cx));
+            left += std::mem::take(&mut answers.refused);
             if left == 0 || calls.len() >= window {
                 return if calls.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
@@ -90,21 +66,55 @@ pub async fn send_to_peer(
             while left > 0 && calls.len() < window && sent < BATCH {
                 left -= 1;
                 sent += 1;
-                let mut call = match ended.pop() {
-                    // In its old place, so that only a larger window takes more memory.
-                    Some(mut call) => {
-                        call.set(maybe_done(send()));
-                        call
-                    }
-                    None => Box::pin(maybe_done(send())),
-                };
+                let start = answers.latency.is_some().then(Instant::now);
+                let mut call = client.send_message_to_peer(peer_id, message.clone());
                 // The first look sends it.
-                let _ = call.poll_unpin(cx);
-                calls.push_back(call);
+                match call.poll_unpin(cx) {
+                    Poll::Ready(answer) => answers.take(answer, start)?,
+                    Poll::Pending => calls.push_back((call, start)),
+                }
             }
         }
     }))
     .await
+}
+
+/// What became of the messages to a user.
+struct Answers<'a, F> {
+    latency: Option<&'a mut Latency>,
+    held: F,
+    /// How many the server's limits held up, which are to be sent again after the pause.
+    refused: u64,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Fn()> Answers<'_, F> {
+    fn take(&mut self, answer: Result<SendOutcome, RtmError>, start: Option<Instant>) -> Result<(), LoadError> {
+        match answer {
+            Ok(outcome) if outcome.has_peer_received() => {
+                if let (Some(start), Some(latency)) = (start, &mut self.latency) {
+                    latency.record(start.elapsed());
+                }
+            }
+            Ok(_) => return Err(LoadError::NotReceived),
+            Err(error) => {
+                let pause = pause_after(error)?;
+                (self.held)();
+                self.refused += 1;
+                self.pause.get_or_insert_with(|| Box::pin(sleep(pause)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready when nothing is to be waited for.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.poll_unpin(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 /// Sends `messages` to a channel, as many under way at once as `window` lets out. Returns when the server has them all.
@@ -255,12 +265,18 @@ pub async fn echo(user: &mut User, rounds: u64) -> Result<(), LoadError> {
 
 /// Waits until a call that was made too often may be made again; any other error is one.
 async fn wait_out(error: RtmError, held: impl Fn()) -> Result<(), LoadError> {
-    if error.kind() != ErrorKind::TooOften {
-        return Err(LoadError::call("send")(error));
-    }
+    let pause = pause_after(error)?;
     held();
-    sleep(error.retry_after().unwrap_or(PAUSE)).await;
+    sleep(pause).await;
     Ok(())
+}
+
+/// After what time a call that was made too often may be made again; any other error is one.
+fn pause_after(error: RtmError) -> Result<Duration, LoadError> {
+    match error.kind() {
+        ErrorKind::TooOften => Ok(error.retry_after().unwrap_or(PAUSE)),
+        _ => Err(LoadError::call("send")(error)),
+    }
 }
 
 fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {
