@@ -126,7 +126,7 @@ impl Scenario {
                 .into_iter()
                 .map(|candidate| {
                     // rumqttd does not set TCP_NODELAY: each waits for acknowledgements that TCP delays.
-                    let share = if candidate.system == Rumqttd { 200 } else { 1 };
+                    let share = if candidate.system == Rumqttd { 100 } else { 1 };
                     Run::new(candidate.name.clone(), move |recorder| {
                         let rounds = scaled(ROUND_TRIPS / share);
                         let latency = (candidate.round_trips)(&candidate.start()?, bytes, rounds)?;
@@ -280,6 +280,6 @@ pub(crate) const P99: &str = "p99 µs";
 pub(crate) const FRESH: &str = "KiB each, fresh";
 pub(crate) const USED: &str = "KiB each, after 8 KiB";
 
-const ROUND_TRIPS: u64 = 5000;
+const ROUND_TRIPS: u64 = 2500;
 const LOGINS_AT_ONCE: usize = 64;
 const IDLE_CONNECTIONS: u64 = 10_000;
