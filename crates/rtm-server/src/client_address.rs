@@ -122,15 +122,38 @@ impl Proxies {
 
     /// The client of a request that came from this trusted peer; the peer, where the headers say nothing.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let values = |name: &str| -> Vec<&str> {
-            headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect()
-        };
-        let hops = match self.told_by {
+        let (name, read): (_, fn(&[&str]) -> _) = match self.told_by {
             ClientAddress::Peer => return peer,
-            ClientAddress::XForwardedFor => headers::x_forwarded_for(&values("x-forwarded-for")),
-            ClientAddress::Forwarded => headers::forwarded(&values("forwarded")),
-            ClientAddress::XRealIp => headers::x_forwarded_for(&values("x-real-ip")),
+            ClientAddress::XForwardedFor => ("x-forwarded-for", headers::x_forwarded_for),
+            ClientAddress::Forwarded => ("forwarded", headers::forwarded),
+            ClientAddress::XRealIp => ("x-real-ip", headers::x_forwarded_for),
         };
+        // A client's bytes that are no text must not hide what a proxy wrote behind them.
+        let texts: Vec<_> =
+            headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let hops = read(&texts.iter().map(|text| &**text).collect::<Vec<&str>>());
         headers::client(peer, &hops, |address| self.trusts(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_that_a_proxy_adds() {
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        for (told_by, name, value) in [
+            (ClientAddress::XForwardedFor, "x-forwarded-for", &b"\xc3\xa9, 192.0.2.1"[..]),
+            (ClientAddress::XForwardedFor, "x-forwarded-for", b"\xff, 192.0.2.1"),
+            (ClientAddress::Forwarded, "forwarded", b"for=192.0.2.2;x=\xff, for=192.0.2.1"),
+        ] {
+            let proxies = Proxies { trusted: vec![Network(peer.into())], told_by };
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+            assert_eq!(proxies.client(peer, &headers), IpAddr::from([192, 0, 2, 1]), "{}", value.escape_ascii());
+        }
     }
 }

@@ -11,9 +11,10 @@ pub fn x_forwarded_for(values: &[&str]) -> Vec<Option<IpAddr>> {
 /// The addresses in the values of `Forwarded`, in order; `None` where it has a name for one, or cannot be read.
 #[must_use]
 pub fn forwarded(values: &[&str]) -> Vec<Option<IpAddr>> {
-    let hops = values.iter().flat_map(|value| split(value, ','));
+    // What a client wrote must not hide what a proxy wrote behind it: quotes that are wrong somewhere count nowhere.
+    let hops = values.iter().flat_map(|value| split(value, ',').unwrap_or_else(|| value.split(',').collect()));
     hops.map(|hop| {
-        let node = split(hop, ';').into_iter().find_map(|pair| {
+        let node = split(hop, ';')?.into_iter().find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
         })?;
@@ -43,24 +44,44 @@ fn address(text: &str) -> Option<IpAddr> {
     address.map(|address: IpAddr| address.to_canonical())
 }
 
-/// Parts between separators, which do not count within quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
+/// Parts between separators, which do not count within quotes; `None` unless all quotes are around whole values.
+fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let mut parts = Vec::new();
-    let (mut from, mut is_quoted, mut is_escaped) = (0, false, false);
-    for (at, letter) in text.char_indices() {
-        match letter {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ if letter == separator && !is_quoted => {
-                parts.push(&text[from..at]);
-                from = at + letter.len_utf8();
-            }
-            _ => {}
+    let (mut from, mut before, mut at) = (0, None, Place::Bare);
+    for (place, letter) in text.char_indices() {
+        at = match (at, letter) {
+            (Place::Quoted, '\\') => Place::Escaped,
+            (Place::Quoted, '"') => Place::Behind,
+            (Place::Quoted | Place::Escaped, _) => Place::Quoted,
+            (Place::Bare, '"') if before == Some('=') => Place::Quoted,
+            (Place::Bare | Place::Behind, '"') => return None,
+            (Place::Behind, ' ' | '\t') => Place::Behind,
+            (_, ',' | ';') => Place::Bare,
+            (Place::Behind, _) => return None,
+            (Place::Bare, _) => Place::Bare,
+        };
+        if letter == separator && at == Place::Bare {
+            parts.push(&text[from..place]);
+            from = place + letter.len_utf8();
+        }
+        if !matches!(letter, ' ' | '\t') {
+            before = Some(letter);
         }
     }
     parts.push(&text[from..]);
-    parts
+    matches!(at, Place::Bare | Place::Behind).then_some(parts)
+}
+
+/// Where a letter of a header stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In no quotes.
+    Bare,
+    Quoted,
+    /// In quotes, behind a backslash.
+    Escaped,
+    /// Behind quotes, where the value has ended.
+    Behind,
 }
 
 /// A value without its quotes; `None` if they do not match.
@@ -97,6 +118,22 @@ mod tests {
         assert_eq!(forwarded("for=_hidden, for=\"_a,b;c\", by=1.2.3.4, for=unknown"), ["?", "?", "?", "?"]);
         assert_eq!(forwarded("host=\"a\\\",b\";for=1.2.3.4"), ["1.2.3.4"]);
         assert_eq!(forwarded("for=\"1.2.3.4"), ["?"]);
+        assert_eq!(forwarded("for = \"1.2.3.4\" ;proto=https , for=1.2.3.5"), ["1.2.3.4", "1.2.3.5"]);
+    }
+
+    #[test]
+    fn quotes_that_a_client_leaves_open_hide_nothing_that_a_proxy_adds() {
+        for before in ["for=192.0.2.1;x=\"", "for=192.0.2.1;x=\"a\\", "for=192.0.2.1;x=a\"b", "\"", "x=\"a\"b\""] {
+            for added in ["for=192.0.2.2", "for=\"[2001:db8::2]:80\"", "for=192.0.2.2;host=\"a\\\"b\";proto=https"] {
+                let value = format!("{before}, {added}");
+                let hops = forwarded(&[&value]);
+                let last = hops.last().copied().flatten().map(|hop| hop.to_string());
+                assert!(matches!(last.as_deref(), Some("192.0.2.2" | "2001:db8::2")), "{value}: {hops:?}");
+                assert!(hops[..hops.len() - 1].iter().all(Option::is_none), "{value}: {hops:?}");
+            }
+        }
+        let good = "for=192.0.2.1;x=\", for=192.0.2.3\", for=192.0.2.2";
+        assert_eq!(ips(&forwarded(&[good])), ["192.0.2.1", "192.0.2.2"]);
     }
 
     #[test]
