@@ -155,7 +155,8 @@ impl Admission {
         self.count(Some(address), None, now)
     }
 
-    /// Lets a call of the REST API in that comes by a proxy: it counts for no limit of connections.
+    /// Lets a call of the REST API in that comes by a proxy, or a health check of the proxy itself: they count for no limit of
+    /// connections.
     pub(crate) fn admit_call(self: &Arc<Self>) -> Admitted {
         self.addresses().known.entry(None).or_default().open += 1;
         Admitted { admission: Arc::clone(self), address: None, slot: None }

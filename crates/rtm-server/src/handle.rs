@@ -70,8 +70,7 @@ impl ServerHandle {
             slot = shared.admission.slot() => slot,
             () = begins => return Err(NotServed::ShuttingDown),
         };
-        let ip = remote.address.map(|address| address.ip());
-        let Some(admitted) = shared.admission.admit(ip, slot, instant()) else {
+        let Some(admitted) = shared.admission.admit(shared.counted_for(&remote), slot, instant()) else {
             debug!(%remote, "too many connections from this address");
             return Err(NotServed::TooMany);
         };

@@ -178,8 +178,9 @@ impl Exchange {
         }
         let client = live.proxies.client(peer.ip(), request.headers());
         let admission = &self.shared.admission;
-        let admitted = match is_rest(&self.shared, request) {
-            // How often back ends may call is the project's to say.
+        // How often back ends may call is the project's to say, and how often a proxy asks for itself is the proxy's.
+        let is_free = is_rest(&self.shared, request) || (live.proxies.trusts(client) && !may_log_in(request));
+        let admitted = match is_free {
             true => admission.admit_call(),
             false => admission.admit_behind(client, instant()).ok_or(client)?,
         };
@@ -350,6 +351,11 @@ pub(crate) fn is_rest<B>(shared: &Shared, request: &Request<B>) -> bool {
 #[cfg(not(feature = "rest"))]
 pub(crate) fn is_rest<B>(_: &Shared, _: &Request<B>) -> bool {
     false
+}
+
+/// Whether a request may lead to a login: the others are health checks, or what browsers ask before one.
+fn may_log_in<B>(request: &Request<B>) -> bool {
+    is_websocket(request.headers()) || !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Who wants to log in.

@@ -70,7 +70,7 @@ impl ServerHandle {
                 return refusal(StatusCode::SERVICE_UNAVAILABLE, "the server has as many connections as it may have\n");
             }
             Some(slot) => {
-                let ip = remote.address.map(|address| address.ip()).filter(|_| !is_rest);
+                let ip = shared.counted_for(&remote).filter(|_| !is_rest);
                 let Some(admitted) = shared.admission.admit(ip, slot, instant()) else {
                     return refusal(
                         StatusCode::TOO_MANY_REQUESTS,

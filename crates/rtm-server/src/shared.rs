@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -188,6 +188,13 @@ impl Shared {
     /// What connections go by now. A reload leaves it as it is for whoever has it.
     pub(crate) fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The address that a connection counts for which the application has accepted: not that of a proxy whose requests say
+    /// whose they are.
+    pub(crate) fn counted_for(&self, remote: &Remote) -> Option<IpAddr> {
+        let ip = remote.address?.ip();
+        (!self.live().proxies.asks_headers_of(ip)).then_some(ip)
     }
 
     /// Connections go by this from now on.

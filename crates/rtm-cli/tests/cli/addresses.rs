@@ -158,6 +158,21 @@ fn the_headers_of_trusted_proxies_say_whose_a_request_is() {
 }
 
 #[test]
+fn what_a_proxy_asks_for_itself_counts_for_no_limit() {
+    let settings = "listen = \"127.0.0.1:0\"\ntrusted_proxies = \"127.0.0.1\"\nclient_address = \"x-forwarded-for\"\n\
+                    connects_per_address = \"2/1h\"";
+    let world = World::start(settings, 1);
+    for path in ["/healthz", "/readyz", "/livez", "/readyz"] {
+        let answer = world.answer(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+    // What may be a login is counted, also where the proxy does not say whose it is.
+    let login = b"POST /arapi/v1?action=wrtm_gateway HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
+    let is_refused: Vec<_> = (0..3).map(|_| world.answer(login).starts_with("HTTP/1.1 429")).collect();
+    assert_eq!(is_refused, [false, false, true]);
+}
+
+#[test]
 fn the_headers_of_others_are_passed_over() {
     let settings = "listen = \"127.0.0.1:0\"\ntrusted_proxies = \"10.0.0.0/8\"\nclient_address = \"x-forwarded-for\"\n\
                     connects_per_address = \"2/1h\"";

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use rtm_codec::{CallLimit, ClientFrame, Wire, native::SUBPROTOCOL};
-use rtm_server::{ProjectConfig, Remote, RtmService, Server, ServerBuilder, ServerConfig};
+use rtm_server::{ClientAddress, ProjectConfig, Remote, RtmService, Server, ServerBuilder, ServerConfig};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -73,6 +73,22 @@ async fn post_once(address: SocketAddr, path: &str, body: &str) -> crate::suppor
 
 fn connect_body(name: &str) -> String {
     format!(r#"{{"appid":"{APP}","uid":"{name}","token":"","wss":false}}"#)
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_client_counts_by_its_own_address() {
+    let server = server_with(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.client_address = ClientAddress::XForwardedFor;
+        config.connects_per_address = CallLimit::new(1, Duration::from_secs(3600));
+    })
+    .await;
+    let app = run(beside_hello(&server)).await;
+    let ask = async |client: &str| {
+        let request = HEALTH.replace("\r\n\r\n", &format!("\r\nX-Forwarded-For: {client}\r\n\r\n"));
+        http(app.address, request).await.status
+    };
+    assert_eq!([ask("203.0.113.7").await, ask("203.0.113.8").await, ask("203.0.113.7").await], [200, 200, 429]);
 }
 
 #[tokio::test]
