@@ -116,7 +116,7 @@ pub struct ServerConfig {
     /// nobody can try out tokens (120 in 60 s).
     pub refused_logins_per_address: CallLimit,
     /// From so much resident memory of the process on, logins are refused until it is less: clients come back later, and others stay.
-    /// Looked at each second, on Linux. By default there is no limit.
+    /// Looked at each second, on Linux. By default, and with 0, there is no limit.
     pub max_memory: Option<usize>,
     /// The networks of proxies that are believed what they say of their clients. By default nobody is.
     pub trusted_proxies: Vec<Network>,

@@ -92,6 +92,19 @@ fn without_memory_logins_are_refused_and_others_stay() {
 }
 
 #[test]
+fn without_a_limit_there_is_always_memory() {
+    let world = start("max_memory = 0", "");
+    let mut bob = Running::new(&world.listen("bob"));
+    bob.event(|event| event["state"] == "CONNECTED");
+    // The server has looked by then, if it does.
+    let sent = rtm(&["send", "--gateway", &world.gateway, "--app-id", APP_ID, "--uid", "alice", "--to", "bob", "hi"]);
+    assert!(sent.status.success(), "{sent:?}");
+    world.server.signal("TERM");
+    let (_, _, log) = world.server.end();
+    assert!(!log.contains("max_memory"), "{log}");
+}
+
+#[test]
 fn with_memory_nothing_is_refused() {
     let world = start("max_memory = \"64GiB\"", "max_connections = 2");
     let mut bob = Running::new(&world.listen("bob"));

@@ -204,7 +204,12 @@ const KEYS: &[Row] = &[
         true,
         "After so many refused logins from one address all its logins are refused for a while.",
     ),
-    ("max_memory", Size, false, "From so much resident memory of the process on, logins are refused until it is less."),
+    (
+        "max_memory",
+        Size,
+        false,
+        "From so much resident memory of the process on, logins are refused until it is less; 0: no limit.",
+    ),
     ("trusted_proxies", List, true, "The networks of proxies that are believed what they say of their clients."),
     (
         "client_address",

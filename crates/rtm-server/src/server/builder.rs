@@ -320,7 +320,8 @@ impl ServerBuilder {
             build: config.admin.build.clone(),
             tls: admin_tls.clone(),
         };
-        let memory = config.max_memory.map(|most| tokio::spawn(memory::watch(Arc::clone(&shared.memory), most)));
+        let most_memory = config.max_memory.filter(|&most| most != 0);
+        let memory = most_memory.map(|most| tokio::spawn(memory::watch(Arc::clone(&shared.memory), most)));
         let timers =
             tls.clone().into_iter().chain(admin_tls).map(|tls: Tls| tokio::spawn(tls.watch())).chain(memory).collect();
         let reloader = Arc::new(Reloader::new(
