@@ -117,6 +117,7 @@ impl Admission {
     }
 
     /// Whether all the room there is is taken.
+    #[cfg(test)]
     pub(crate) fn is_full(&self) -> bool {
         self.slots.available_permits() == 0
     }
@@ -134,7 +135,6 @@ impl Admission {
     }
 
     /// Room for one more connection, if there is any now.
-    #[cfg(feature = "http")]
     pub(crate) fn try_slot(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }

@@ -106,7 +106,7 @@ pub struct ServerConfig {
     pub drain_time: Option<Duration>,
     /// How many connections a shutdown closes each second (500). More, if they would not all be closed in time.
     pub drain_rate: u32,
-    /// The most connections at once; further ones wait to be accepted (100,000).
+    /// The most connections at once; further ones wait (100,000).
     pub max_connections: usize,
     /// The most connections at once from one address. 0, the default: no limit.
     pub max_connections_per_address: u32,

@@ -17,7 +17,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     admission::Admitted,
@@ -84,11 +84,7 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, acc
     let shared = &accepting.0;
     let mut pause = ACCEPT_PAUSE;
     loop {
-        if shared.admission.is_full() {
-            shared.found_full.fetch_add(1, Ordering::Relaxed);
-            warn!("the server is full: new connections wait");
-        }
-        let slot = shared.admission.slot().await;
+        // It gets its room when it is there: what a listener kept would be missing at the others.
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
@@ -98,8 +94,8 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, acc
                 shared.out_of_descriptors.warn(format_args!(
                     "new connections are turned away, except for /livez, /readyz and /healthz, until others have ended: {error}"
                 ));
-                let spare = reserve.lend();
-                if spare.is_some()
+                if let Some(slot) = shared.admission.try_slot()
+                    && let Some(spare) = reserve.lend()
                     && let Some(Ok((stream, address))) = listener.accept().now_or_never()
                     && let Some(admitted) = door.admit(shared, address, slot)
                 {
@@ -122,6 +118,14 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, acc
         pause = ACCEPT_PAUSE;
         shared.has_no_descriptors.store(false, Ordering::Relaxed);
         reserve.refill();
+        let slot = match shared.admission.try_slot() {
+            Some(slot) => slot,
+            None => {
+                shared.found_full.fetch_add(1, Ordering::Relaxed);
+                shared.full.warn("the server is full: new connections wait");
+                shared.admission.slot().await
+            }
+        };
         let Some(admitted) = door.admit(shared, address, slot) else {
             debug!(remote = %address, "too many connections from this address");
             continue;

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     /// For handshakes that a proxy has spoilt.
     pub(crate) old_handshakes: Seldom,
     pub(crate) out_of_descriptors: Seldom,
+    /// For connections that wait until another one ends.
+    pub(crate) full: Seldom,
     /// For connections of proxies that do not say whose they are, and of others who are none.
     pub(crate) without_proxy_header: Seldom,
     /// The number of the next call of the REST API.

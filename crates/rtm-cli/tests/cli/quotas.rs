@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::support::{APP_ID, Running, rtm};
@@ -102,6 +102,35 @@ fn without_a_limit_there_is_always_memory() {
     world.server.signal("TERM");
     let (_, _, log) = world.server.end();
     assert!(!log.contains("max_memory"), "{log}");
+}
+
+#[test]
+fn a_full_server_says_so_once_and_counts_whom_it_has_wait() {
+    let world = start("max_connections = 1", "");
+    let clients = world.gateway.trim_start_matches("http://");
+    let refused = || {
+        let metrics = world.get("/metrics");
+        let line = metrics.lines().find(|line| line.starts_with("rtm_connections_refused_total{reason=\"full\"}"));
+        line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(refused(), 0.0, "a server without clients is not full");
+    for _ in 0..3 {
+        let before = refused();
+        let first = TcpStream::connect(clients).unwrap();
+        let mut second = TcpStream::connect(clients).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while refused() == before {
+            assert!(Instant::now() < deadline, "nobody waits");
+        }
+        drop(first);
+        write!(second, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        second.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    world.server.signal("TERM");
+    let (_, _, log) = world.server.end();
+    assert_eq!(log.matches("the server is full").count(), 1, "{log}");
 }
 
 #[test]

@@ -282,6 +282,7 @@ impl ServerBuilder {
             refused_logins: AtomicU64::new(0),
             old_handshakes: Seldom::default(),
             out_of_descriptors: Seldom::default(),
+            full: Seldom::default(),
             without_proxy_header: Seldom::default(),
             // No number of one that ran before.
             #[cfg(feature = "rest")]

@@ -25,6 +25,20 @@ async fn when_the_server_is_full_the_next_waits_until_one_leaves() {
 }
 
 #[tokio::test]
+async fn a_listener_without_clients_takes_no_room_from_the_others() {
+    let server = server_with(|config| {
+        config.listen.extend_from_within(..);
+        config.max_connections = 1;
+    })
+    .await;
+    for _ in 0..2 {
+        for address in server.local_addrs() {
+            assert_eq!(http(*address, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections() {
     let server = server_with(|config| config.max_connections_per_address = 2).await;
     let address = server.local_addr();
