@@ -94,7 +94,8 @@ pub struct ServerConfig {
     /// How many cores each project has, 1 to 64 (1): with several it uses more than one processor. Each user has one of them.
     #[cfg(feature = "cluster")]
     pub workers: u16,
-    /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
+    /// How long a client may take from connecting to the end of the head of its HTTP request, a PROXY header and TLS included
+    /// (10 s). A body may take as long again.
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
     pub login_timeout: Duration,

@@ -52,18 +52,25 @@ impl Counted {
 }
 
 impl Moved {
-    /// Runs `exchange` to its end; `None` if for as long as `patience`, or before anything was written, it stood still. A
+    /// Runs `exchange` to its end; `None` if it stood still for as long as `patience`, or at the beginning for `first`. A
     /// connection that is kept may do so for some times as long between two requests, but not within one.
-    pub(crate) async fn while_it_moves<T>(&self, patience: Duration, exchange: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn while_it_moves<T>(
+        &self,
+        first: Duration,
+        patience: Duration,
+        exchange: impl Future<Output = T>,
+    ) -> Option<T> {
         let figures = &self.0;
+        let mut wait = first;
         let mut exchange = pin!(exchange);
         let (mut written, mut read) = (0, 0);
         let (mut idle, mut is_within) = (0, false);
         loop {
             // The exchange goes first: it may be this server that stood still.
-            if let Ok(ended) = timeout(patience, exchange.as_mut()).await {
+            if let Ok(ended) = timeout(wait, exchange.as_mut()).await {
                 return Some(ended);
             }
+            wait = patience;
             let now = (figures.written.load(Ordering::Relaxed), figures.read.load(Ordering::Relaxed));
             if now.0 != written || figures.is_served.load(Ordering::Relaxed) {
                 (idle, is_within) = (0, false);

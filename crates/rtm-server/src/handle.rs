@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tracing::debug;
 
 use crate::{
@@ -77,7 +80,7 @@ impl ServerHandle {
         let guest = Arc::new(Guest { remote, is_spare: false, admitted, carrier: None });
         let connection = Arc::clone(shared);
         let is_running = shared.tasks.spawn(async move {
-            http::serve(Stream::Other(Box::pin(io)), connection, guest).await;
+            http::serve(Stream::Other(Box::pin(io)), Instant::now(), connection, guest).await;
         });
         if is_running { Ok(()) } else { Err(NotServed::ShuttingDown) }
     }

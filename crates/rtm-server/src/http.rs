@@ -27,7 +27,7 @@ use rtm_codec::{
     websocket::accept_key,
 };
 use rtm_core::HttpId;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 #[cfg(feature = "rest")]
@@ -49,8 +49,8 @@ use crate::{
 };
 
 /// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. A request has
-/// the time of a handshake to arrive, and its answer as long as some of it is taken in each such time.
-pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>) {
+/// what is left of the time of a handshake that has `begun`, and its answer as long as some of it is taken in each such time.
+pub(crate) async fn serve(stream: Stream, begun: Instant, shared: Arc<Shared>, guest: Arc<Guest>) {
     let patience = shared.live().handshake_timeout;
     let exchange = &Exchange::new(shared, guest);
     let draining = exchange.shared.draining.begins();
@@ -84,7 +84,7 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>
         }
         connection.await
     };
-    let ended = moved.while_it_moves(patience, connection).await;
+    let ended = moved.while_it_moves(patience.saturating_sub(begun.elapsed()), patience, connection).await;
     let is_written = matches!(ended, Some(Ok(())));
     match ended {
         Some(Ok(())) => {}
@@ -521,3 +521,28 @@ const BODY_BYTES: usize = 64 * 1024;
 const KEY_LEN: usize = 24;
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+
+#[cfg(test)]
+mod tests {
+    use rtm_codec::AppId;
+    use tokio::{io::duplex, time::advance};
+
+    use super::*;
+    use crate::server::Server;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_has_what_its_connection_has_left_of_the_time_of_a_handshake() {
+        let app_id = AppId::new("0123456789abcdef0123456789abcdef").unwrap();
+        let server = Server::builder().project(app_id).build().await.unwrap();
+        let shared = server.handle().shared;
+        let patience = shared.live().handshake_timeout;
+        let begun = Instant::now();
+        // As long as TLS has taken.
+        advance(patience / 4 * 3).await;
+        let admitted = shared.admission.admit(None, shared.admission.slot().await, instant()).unwrap();
+        let guest = Guest { remote: Remote::unknown(), is_spare: false, admitted, carrier: None };
+        let (_client, stream) = duplex(64);
+        serve(Stream::Other(Box::pin(stream)), begun, shared, Arc::new(guest)).await;
+        assert_eq!(begun.elapsed().as_secs(), patience.as_secs());
+    }
+}

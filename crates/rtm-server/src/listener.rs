@@ -15,7 +15,7 @@ use tokio::{
     io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::debug;
 
@@ -146,12 +146,14 @@ async fn serve(
     door: Door,
     shared: Arc<Shared>,
 ) {
+    let begun = Instant::now();
+    let patience = shared.live().handshake_timeout;
     // Batches are made here; the kernel's would only delay them.
     let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
     let Ok(mut local) = prepared else { return };
     let mut carrier = None;
     if door.has_proxy_header {
-        match timeout(PROXY_TIMEOUT, proxy_header(&mut stream)).await {
+        match timeout(PROXY_TIMEOUT.min(patience), proxy_header(&mut stream)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some((client, server)))) => {
                 let Some(behind) = shared.admission.admit_behind(client.ip(), instant()) else {
@@ -174,14 +176,14 @@ async fn serve(
     }
     let stream = match door.tls {
         None => Stream::Plain(stream),
-        Some(tls) => match timeout(shared.live().handshake_timeout, tls.acceptor().accept(stream)).await {
+        Some(tls) => match timeout(patience.saturating_sub(begun.elapsed()), tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
             Ok(Err(error)) => return debug!(remote = %address, "{error}"),
             Err(_) => return debug!(remote = %address, "the handshake takes too long"),
         },
     };
     let remote = Remote::at(address).local(local).tls(stream.is_tls());
-    http::serve(stream, shared, Arc::new(Guest { remote, is_spare, admitted, carrier })).await;
+    http::serve(stream, begun, shared, Arc::new(Guest { remote, is_spare, admitted, carrier })).await;
 }
 
 /// A listener that accepts. One that ends although the server does not go down leaves a server that nobody can reach.
@@ -209,5 +211,5 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// How long accepting pauses, at first and at most, when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// How long a proxy may take to say whose a connection is.
+/// How long a proxy may take to say whose a connection is, if not even a handshake has less time.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -173,7 +173,8 @@ const KEYS: &[Row] = &[
         "handshake_timeout",
         Text,
         true,
-        "How long a client may take from connecting to a complete HTTP request, TLS included.",
+        "How long a client may take from connecting to the end of the head of its HTTP request, a PROXY header and TLS included. A body may \
+         take as long again.",
     ),
     ("login_timeout", Text, true, "How long a client may take from the WebSocket handshake to its login."),
     (
