@@ -51,8 +51,8 @@ use tokio::{
 };
 use tracing::info;
 
-use self::{access::Access, answers::ApiError, audit::Audit, config::AdminConfig, log::LogControl, samples::Samples};
-use crate::{bind, error::ServerError, http_figures::Api, server::reload::Reloader, shared::Shared, store::StoreQueue};
+use self::{access::Access, answers::ApiError, audit::Audit, log::LogControl, samples::Samples};
+use crate::{http_figures::Api, server::reload::Reloader, shared::Shared, store::StoreQueue};
 
 /// What all requests to the admin listener share.
 #[derive(Debug)]
@@ -104,18 +104,8 @@ impl Admin {
 }
 
 impl AdminListener {
-    /// Listens on sockets that are open already, or else where the configuration says.
-    pub(crate) async fn start(
-        config: &AdminConfig,
-        opened: Vec<(SocketAddr, TcpListener)>,
-        admin: Arc<Admin>,
-    ) -> Result<Self, ServerError> {
-        let mut sockets = opened;
-        let configured = if sockets.is_empty() { config.listen.as_slice() } else { &[] };
-        let all: Vec<_> = configured.iter().collect();
-        for address in configured {
-            sockets.extend(bind::at(address, &all).await?);
-        }
+    /// Listens on sockets that are open.
+    pub(crate) fn start(sockets: Vec<(SocketAddr, TcpListener)>, admin: Arc<Admin>) -> Self {
         let addresses = sockets.iter().map(|(address, _)| *address).collect();
         let tls = admin.reloader.admin.tls.clone();
         let sampler = (!sockets.is_empty()).then(|| tokio::spawn(Arc::clone(&admin).take_samples()));
@@ -126,7 +116,7 @@ impl AdminListener {
             tokio::spawn(listener::listen(socket, tls.clone(), router.clone(), stop.subscribe()))
         };
         let tasks = sockets.into_iter().map(listen).collect();
-        Ok(Self { addresses, tasks, sampler, stop })
+        Self { addresses, tasks, sampler, stop }
     }
 
     /// Takes no more requests, and answers those that it has, for as long as that takes no more than a moment: a stream of

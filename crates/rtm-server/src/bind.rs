@@ -12,15 +12,15 @@ use tracing::debug;
 use crate::{address::ListenAddress, error::ServerError};
 
 /// Listens where the configuration says. `localhost` is this machine in both families of addresses, whatever its own
-/// files say: browsers know it so.
+/// files say: browsers know it so. `all` is where the server is to listen, for clients and for those who run it.
 pub(crate) async fn at(
     listen: &ListenAddress,
-    others: &[&ListenAddress],
+    all: &[ListenAddress],
 ) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
     let port = listen.port();
     // Otherwise `[::]` takes the connections of IPv4 as well, and nobody else may have the port.
-    let is_v4 = |other: &&&ListenAddress| other.port() == port && other.host().parse::<Ipv4Addr>().is_ok();
-    let only_v6 = others.iter().any(|other| is_v4(&other));
+    let is_v4 = |other: &ListenAddress| other.port() == port && other.host().parse::<Ipv4Addr>().is_ok();
+    let only_v6 = port != 0 && all.iter().any(is_v4);
     let loopback = [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))];
     let is_this = listen.host().eq_ignore_ascii_case("localhost");
     let more = if is_this { loopback.as_slice() } else { &[] };

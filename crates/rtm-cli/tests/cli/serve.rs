@@ -129,6 +129,13 @@ fn one_port_serves_both_families_of_addresses() {
         }
         server.signal("TERM");
         server.end();
+        let flags = ["serve", "--listen", first, "--admin", second, "--project", APP_ID];
+        assert!(rtm(&[&flags[..], &["--check-config"]].concat()).status.success());
+        let mut server = Running::new(&flags);
+        assert_eq!(server.line().unwrap(), format!("listening on {first}"), "what is valid can start");
+        assert_eq!(server.line().unwrap(), format!("admin on {second}"));
+        server.signal("TERM");
+        server.end();
     }
 }
 

@@ -29,6 +29,8 @@ use super::{
     premises::{Premises, open},
     reload::{Reloader, Source},
 };
+#[cfg(feature = "admin")]
+use crate::address::ListenAddress;
 #[cfg(feature = "otlp")]
 use crate::address::host_and_port_here;
 #[cfg(feature = "admin")]
@@ -172,7 +174,9 @@ impl ServerBuilder {
             listeners.push(Socket { address, socket, is_tls, has_proxy_header });
         };
         let configured = if self.listeners.is_empty() { self.config.listen.as_slice() } else { &[] };
-        let all: Vec<_> = configured.iter().map(|listener| &listener.address).collect();
+        let all: Vec<_> = configured.iter().map(|listener| listener.address.clone()).collect();
+        #[cfg(feature = "admin")]
+        let all = [all, self.admin_addresses()].concat();
         for listener in configured {
             bind::at(&listener.address, &all).await?.into_iter().for_each(|bound| listen(bound, Some(listener)));
         }
@@ -204,10 +208,35 @@ impl ServerBuilder {
         self.config.tls.as_ref().map(|tls| Tls::load(tls, "tls")).transpose()
     }
 
+    /// Where those who run the server are listened to.
+    #[cfg(feature = "admin")]
+    fn admin_addresses(&self) -> Vec<ListenAddress> {
+        if self.admin_listeners.is_empty() {
+            return self.config.admin.listen.clone();
+        }
+        let opened = self.admin_listeners.iter().filter_map(|socket| socket.local_addr().ok());
+        opened.map(ListenAddress::from).collect()
+    }
+
     async fn start_at(self, listeners: Vec<Socket>, tls: Option<Tls>) -> Result<Server, ServerError> {
+        let Self {
+            config,
+            backend,
+            source,
+            #[cfg(feature = "admin")]
+            admin_listeners,
+            ..
+        } = self;
+        // What can fail comes before the tasks, which would go on after an error.
         #[cfg(feature = "admin")]
-        let admin_sockets = bind::opened(self.admin_listeners)?;
-        let Self { config, backend, source, .. } = self;
+        let admin_sockets = admin_sockets(&config.admin.listen, admin_listeners, &listeners).await?;
+        #[cfg(feature = "admin")]
+        let admin_tls = config.admin.tls.as_ref().map(|tls| Tls::load(tls, "admin.tls")).transpose()?;
+        #[cfg(not(feature = "admin"))]
+        let admin_tls = None;
+        let judges = judges(&config, &Judges::new()).await?;
+        #[cfg(feature = "webhooks")]
+        let prepared = Endpoints::prepare(config.hooks.clone()).await?;
         let data_dir = config.data_dir.clone();
         let is_in_memory = backend.is_none() && data_dir.is_none();
         #[cfg(feature = "cluster")]
@@ -254,17 +283,12 @@ impl ServerBuilder {
             projects.insert(project.app_id.clone(), Arc::new(workers));
         }
 
-        let judges = judges(&config, &Judges::new()).await?;
         #[cfg(feature = "webhooks")]
         let (endpoints, webhooks) = {
             let mut endpoints = Endpoints::new(traces.clone());
-            let webhooks = endpoints.replace(Endpoints::prepare(config.hooks.clone()).await?, &projects);
+            let webhooks = endpoints.replace(prepared, &projects);
             (endpoints, webhooks)
         };
-        #[cfg(feature = "admin")]
-        let admin_tls = config.admin.tls.as_ref().map(|tls| Tls::load(tls, "admin.tls")).transpose()?;
-        #[cfg(not(feature = "admin"))]
-        let admin_tls = None;
         let now = now();
         let shared = Arc::new(Shared {
             live: RwLock::new(Arc::new(Live {
@@ -338,7 +362,7 @@ impl ServerBuilder {
         #[cfg(feature = "admin")]
         let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue(), Arc::clone(&reloader)));
         #[cfg(feature = "admin")]
-        let admin_listener = AdminListener::start(&config.admin, admin_sockets, Arc::clone(&admin)).await?;
+        let admin_listener = AdminListener::start(admin_sockets, Arc::clone(&admin));
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]
         let mut server = Server {
             addresses,
@@ -360,6 +384,25 @@ impl ServerBuilder {
         }
         Ok(server)
     }
+}
+
+/// The sockets for those who run the server: those that are open already, or else where the configuration says.
+#[cfg(feature = "admin")]
+async fn admin_sockets(
+    configured: &[ListenAddress],
+    opened: Vec<std::net::TcpListener>,
+    of_clients: &[Socket],
+) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+    if !opened.is_empty() {
+        return bind::opened(opened);
+    }
+    let of_clients = of_clients.iter().map(|socket| ListenAddress::from(socket.address));
+    let all: Vec<_> = of_clients.chain(configured.iter().cloned()).collect();
+    let mut sockets = Vec::new();
+    for address in configured {
+        sockets.extend(bind::at(address, &all).await?);
+    }
+    Ok(sockets)
 }
 
 /// Traces, if there is a collector.

@@ -258,6 +258,22 @@ async fn a_server_that_cannot_start_says_why() {
     assert!(shown.contains(file.path().to_str().unwrap()) && shown.contains("not a directory"), "{shown}");
 }
 
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn a_server_that_cannot_start_keeps_no_port() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = ServerConfig::default();
+    config.projects = vec![app_id().into()];
+    config.listen = vec![address.into()];
+    config.admin.listen = vec![taken.local_addr().unwrap().into()];
+    let error = Server::start(config).await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Listen);
+    TcpListener::bind(address).unwrap();
+}
+
 #[tokio::test]
 async fn at_a_name_it_listens_at_all_its_addresses_with_one_port() {
     for by_file in [true, false] {
