@@ -152,7 +152,8 @@ fn every_key_is_in_the_table_and_every_key_of_the_table_is_read() {
 fn a_difference_has_only_what_somebody_has_set() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rtm.toml");
-    let target = "url = \"https://example.com/\"\nsecrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]\n";
+    let target =
+        "url = \"https://example.com/?token=geheim\"\nsecrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]\n";
     let text = format!(
         "[[admin.key]]\nname = \"a\"\nrole = \"read\"\nsha256 = \"{}\"\n[otlp]\nendpoint = \"http://127.0.0.1:4318\"\n\
          [cluster]\nnats = \"nats://127.0.0.1:4222\"\n[[project]]\napp_id = \"{APP_ID}\"\n\
@@ -179,6 +180,7 @@ fn a_difference_has_only_what_somebody_has_set() {
         "project[0].hook[0].on_error",
     ];
     assert_eq!(keys, wanted);
+    assert!(stdout.contains("webhook[0].url = \"https://example.com/?…\"") && !stdout.contains("geheim"), "{stdout}");
 }
 
 #[test]

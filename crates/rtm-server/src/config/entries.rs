@@ -16,6 +16,7 @@ use super::{
     ListenerConfig, LogConfig, ServerConfig,
     events::words,
     project::settings,
+    sources::without_secrets,
     values::{Limit, Size, Time, quoted},
 };
 #[cfg(feature = "admin")]
@@ -55,11 +56,12 @@ pub(crate) fn changes(before: &ServerConfig, after: &ServerConfig) -> Vec<String
 
 impl ServerConfig {
     /// All settings by their keys, such as `project[0].settings.offline_after`, with their values as the file writes them. What
-    /// is not set and has no default is left out. In place of a secret there is what tells it from others.
+    /// is not set and has no default is left out. In place of a secret there is what tells it from others; URLs are without
+    /// their passwords and queries.
     #[must_use]
     pub fn entries(&self) -> Vec<(String, String)> {
         let entries = Entries::of(self, |place, _| format!("project[{place}]"));
-        entries.into_iter().map(|Entry { key, value }| (key, value)).collect()
+        entries.into_iter().map(|Entry { key, value }| (key, without_secrets(&value))).collect()
     }
 }
 

@@ -92,7 +92,7 @@ impl ServerConfig {
                 None => ConfigSource::Program,
             };
             Setting {
-                value: without_secrets(&value),
+                value,
                 source,
                 is_live: about.is_some_and(|key| key.is_live),
                 about: about.map_or("", |key| key.about),
@@ -163,14 +163,13 @@ fn pattern(key: &str) -> String {
 }
 
 /// A value without the passwords and queries of the URLs in it.
-#[cfg(feature = "admin")]
 pub(crate) fn without_secrets(value: &str) -> String {
     let mut shown = String::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("://") {
         shown.push_str(before);
         shown.push_str("://");
-        let end = after.find(['"', ',', ' ']).unwrap_or(after.len());
+        let end = after.find('"').unwrap_or(after.len());
         let (url, behind) = after.split_at(end);
         let (url, query) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?…"));
         let (authority, path) = url.split_at(url.find('/').unwrap_or(url.len()));
@@ -245,6 +244,7 @@ mod tests {
         for (value, shown) in [
             ("\"https://example.com/hooks\"", "\"https://example.com/hooks\""),
             ("\"https://me:secret@example.com/a?token=b\"", "\"https://…@example.com/a?…\""),
+            ("\"https://example.com/a?b=c,token=d\"", "\"https://example.com/a?…\""),
             ("[\"nats://a:b@one:4222\", \"nats://two:4222\"]", "[\"nats://…@one:4222\", \"nats://two:4222\"]"),
             ("\"10s\"", "\"10s\""),
         ] {
