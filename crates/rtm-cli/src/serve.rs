@@ -122,11 +122,13 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<Str
     for (name, value) in std::env::vars_os() {
         // None of ours has another name.
         let Ok(name) = name.into_string() else { continue };
-        match value.into_string() {
-            Ok(value) => variables.push((name, value)),
-            Err(_) if name.starts_with("RTM_") => anyhow::bail!("{name} is not valid UTF-8"),
-            Err(_) => {}
-        }
+        let value = match value.into_string() {
+            Ok(value) => value,
+            Err(_) if ServerConfig::has_variable(&name) => anyhow::bail!("{name} is not valid UTF-8"),
+            // Only its name counts.
+            Err(value) => value.to_string_lossy().into_owned(),
+        };
+        variables.push((name, value));
     }
     match file {
         Some(path) => {

@@ -94,6 +94,8 @@ fn other_variables_are_named_and_do_no_harm() {
         ("RTM_PROJECT__0__APP_ID", APP_ID),
         ("RTM_PORT", "tcp://10.0.0.1:8080"),
         ("RTM_PROJECT__0__APPID", "x"),
+        ("RTM_PROJECT__N__APP_ID", "x"),
+        ("RTM_PROJECT__N__CERTIFICATES_FILE", "x"),
         ("RTM_DATA_DIR_FILE", "x"),
         ("RTM_GATEWAY", "http://127.0.0.1:1"),
         ("RTM_APP_ID", SECURE_APP_ID),
@@ -103,7 +105,14 @@ fn other_variables_are_named_and_do_no_harm() {
     let (code, _, stderr) = with(&variables, &["config", "check"]);
     assert_eq!(code, Some(0), "{stderr}");
     let named: Vec<_> = stderr.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
-    assert_eq!(named, ["RTM_DATA_DIR_FILE", "RTM_PORT", "RTM_PROJECT__0__APPID"]);
+    let wanted = [
+        "RTM_DATA_DIR_FILE",
+        "RTM_PORT",
+        "RTM_PROJECT__0__APPID",
+        "RTM_PROJECT__N__APP_ID",
+        "RTM_PROJECT__N__CERTIFICATES_FILE",
+    ];
+    assert_eq!(named, wanted);
     let (code, _, stderr) = with(&variables, &["serve", "--check-config"]);
     assert!(code == Some(0) && stderr.contains("WARN") && stderr.contains("RTM_PORT is not a setting"), "{stderr}");
 }
@@ -290,7 +299,16 @@ fn without_a_project_it_is_said_what_may_have_been_meant() {
 #[test]
 fn a_variable_that_is_no_text_is_named() {
     let value = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/data/\xff");
-    let output = command(&["config", "check"]).env("RTM_DATA_DIR", value).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("RTM_DATA_DIR is not valid UTF-8"), "{said}");
+    let with = |variable: &str| {
+        let output = command(&["config", "check"]).env(variable, value).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    for variable in ["RTM_DATA_DIR", "RTM_PROJECT__0__CERTIFICATES_FILE"] {
+        let (is_valid, said) = with(variable);
+        assert!(!is_valid && said.contains(&format!("{variable} is not valid UTF-8")), "{said}");
+    }
+    let (is_valid, said) = with("RTM_PORT");
+    assert!(is_valid && said.contains("RTM_PORT is not a setting, and is ignored"), "{said}");
+    let (is_valid, said) = with("RTM_TOKEN");
+    assert!(is_valid && !said.contains("RTM_TOKEN"), "{said}");
 }

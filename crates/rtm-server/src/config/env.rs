@@ -33,8 +33,7 @@ struct Setting {
 impl Environment {
     /// Takes the variables that are settings. Empty ones are as if they were not there.
     pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let keys: BTreeMap<String, ConfigKey> =
-            ServerConfig::keys().into_iter().map(|key| (key.variable(), key)).collect();
+        let keys = by_variable();
         let mut read = Self { settings: BTreeMap::new(), unknown: Vec::new() };
         for (variable, text) in variables {
             let Some(name) = variable.strip_prefix("RTM_").filter(|_| !OTHERS.contains(&variable.as_str())) else {
@@ -43,11 +42,7 @@ impl Environment {
             if text.is_empty() {
                 continue;
             }
-            let (name, is_file) = match keys.contains_key(&pattern(name)) {
-                true => (name, false),
-                false => (name.strip_suffix("_FILE").unwrap_or(name), name.ends_with("_FILE")),
-            };
-            let Some(key) = keys.get(&pattern(name)).filter(|key| !is_file || key.is_secret()) else {
+            let Some((key, name, is_file)) = find(&keys, name) else {
                 read.unknown.push(variable);
                 continue;
             };
@@ -106,6 +101,36 @@ impl Environment {
     }
 }
 
+impl ServerConfig {
+    /// Whether a variable of the environment is a setting, or says which file has one.
+    ///
+    /// ```
+    /// use rtm_server::ServerConfig;
+    ///
+    /// assert!(ServerConfig::has_variable("RTM_PROJECT__0__APP_ID"));
+    /// assert!(!ServerConfig::has_variable("RTM_PORT"));
+    /// ```
+    #[must_use]
+    pub fn has_variable(name: &str) -> bool {
+        name.strip_prefix("RTM_").is_some_and(|name| find(&by_variable(), name).is_some())
+    }
+}
+
+/// All keys by the variables that set them.
+fn by_variable() -> BTreeMap<String, ConfigKey> {
+    ServerConfig::keys().into_iter().map(|key| (key.variable(), key)).collect()
+}
+
+/// The key that a variable sets, the part of its name that names the key, and whether it says which file has the value.
+fn find<'k, 'n>(keys: &'k BTreeMap<String, ConfigKey>, name: &'n str) -> Option<(&'k ConfigKey, &'n str, bool)> {
+    if let Some(key) = keys.get(&pattern(name)) {
+        return Some((key, name, false));
+    }
+    let name = name.strip_suffix("_FILE")?;
+    let key = keys.get(&pattern(name)).filter(|key| key.is_secret())?;
+    Some((key, name, true))
+}
+
 /// Where a value goes. What is on the way there is made.
 fn place<'t>(file: &'t mut Table, parts: &[Part]) -> Result<&'t mut Value, String> {
     let (Some(Part::Name(first)), rest) = (parts.first(), parts.get(1..).unwrap_or_default()) else {
@@ -154,7 +179,12 @@ fn value(kind: ConfigKind, text: &str) -> Result<Value, String> {
 
 /// A name with `N` for each number.
 fn pattern(name: &str) -> String {
-    let parts = name.split("__").map(|part| if is_number(part) { "N" } else { part });
+    let parts = name.split("__").map(|part| match part {
+        // Where a number has to be put, as in a list of all variables.
+        "N" => "",
+        number if is_number(number) => "N",
+        name => name,
+    });
     format!("RTM_{}", parts.collect::<Vec<_>>().join("__"))
 }
 
