@@ -161,12 +161,16 @@ enum LogFormat {
 
 /// Writes a log on standard error: of this level unless RTM_LOG says otherwise. What is given changes the level.
 fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
-    let said = std::env::var("RTM_LOG").ok();
-    let filter = match std::env::var("RTM_LOG") {
-        Ok(text) if !text.is_empty() => read_filter(&text)
-            .map_err(|error| WrongArgument(format!("RTM_LOG={text:?} is not a log level: {error}")))?,
-        Ok(_) | Err(VarError::NotPresent) => EnvFilter::new(level),
+    let said = match std::env::var("RTM_LOG") {
+        Ok(text) => Some(text).filter(|text| !text.is_empty()),
+        Err(VarError::NotPresent) => None,
         Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
+    };
+    let filter = match &said {
+        Some(text) => {
+            read_filter(text).map_err(|error| WrongArgument(format!("RTM_LOG={text:?} is not a log level: {error}")))?
+        }
+        None => EnvFilter::new(level),
     };
     let ansi = output::has_colours(&std::io::stderr());
     let counts = LogCounts::default();

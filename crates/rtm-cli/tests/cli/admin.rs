@@ -181,6 +181,23 @@ fn a_new_key_opens_the_server_that_has_its_table() {
     assert!(!stderr.contains(key), "no key in the log");
 }
 
+#[test]
+fn an_empty_rtm_log_says_nothing_of_the_level() {
+    let made = rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (key, table) = made.split_once("\n\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    let listen = "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"";
+    fs::write(&file, format!("{listen}\n{table}\n[[project]]\napp_id = \"{APP_ID}\"\n")).unwrap();
+    let mut serve = command(&["serve", "--config", file.to_str().unwrap()]);
+    let mut server = Running::start(serve.env("RTM_LOG", "").stderr(Stdio::null()));
+    server.line().unwrap();
+    let url = format!("http://{}", server.line().unwrap().strip_prefix("admin on ").unwrap());
+    let (code, level, _) = admin(&url, key, &["log-level"]);
+    assert!(code == Some(0) && level.contains("info"), "{level}");
+}
+
 /// A server with a key, more settings and a project, and what goes with it.
 struct Steered {
     _folder: tempfile::TempDir,
