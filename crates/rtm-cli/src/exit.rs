@@ -48,6 +48,12 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     }
 }
 
+/// Ends the process as it is. Whoever returns waits for what is dropped then, and a store for its disk.
+pub(crate) fn at_once(why: &str) -> ! {
+    output::note(format_args!("rtm: {why}"));
+    std::process::exit(FAILED)
+}
+
 /// Whether the client library refuses what the arguments say themselves, and not what is in a file that they name.
 fn is_of_arguments(error: &(dyn std::error::Error + 'static)) -> bool {
     let refused = error.downcast_ref::<BuildError>();
@@ -86,6 +92,7 @@ Environment:
             proxies of bench and of all commands that log in, as curl reads them
   NO_COLOR  turns colours off";
 
+const FAILED: i32 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
 const UNMET: u8 = 3;
 

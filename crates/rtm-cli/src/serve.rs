@@ -17,8 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::systemd::Sockets;
 use crate::{
-    LogFormat, cluster::addresses, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime,
-    version,
+    LogFormat,
+    cluster::addresses,
+    connect::Stop,
+    exit::{self, WrongArgument},
+    log_in, output, read_filter, run_in_runtime, version,
 };
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
@@ -188,25 +191,28 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     output::text(&listening.chain(admin).collect::<String>())?;
     systemd::ready(&server.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     tokio::spawn(systemd::show_life(server.handle()));
-    let mut refused = None;
-    let is_signalled = loop {
-        tokio::select! {
-            () = stop.asked() => break true,
-            () = server.drain_asked() => break false,
-            // A supervisor is to see that it is over.
-            error = server.refused_by_cluster() => {
-                refused = Some(error);
-                break false;
-            }
-            // The server logs what came of it.
-            Some(()) = hangup.recv() => {
-                systemd::reloading();
-                match server.reload().await {
-                    Ok(_) => systemd::reloaded("the configuration is loaded anew"),
-                    Err(error) => systemd::reloaded(&format!("the configuration is not loaded anew: {error}")),
-                }
+    // The server logs what came of each.
+    let reloads = async {
+        while hangup.recv().await.is_some() {
+            systemd::reloading();
+            match server.reload().await {
+                Ok(_) => systemd::reloaded("the configuration is loaded anew"),
+                Err(error) => systemd::reloaded(&format!("the configuration is not loaded anew: {error}")),
             }
         }
+        std::future::pending().await
+    };
+    let mut refused = None;
+    let is_signalled = tokio::select! {
+        () = stop.asked() => true,
+        () = server.drain_asked() => false,
+        // A supervisor is to see that it is over.
+        error = server.refused_by_cluster() => {
+            refused = Some(error);
+            false
+        }
+        // Besides: a file may take for ever, and the server is to end all the same.
+        is_signalled = reloads => is_signalled,
     };
     let second = async {
         // Whoever drains it by the admin API may well send the first signal after that.
@@ -214,11 +220,15 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
             stop.asked().await;
         }
         stop.asked().await;
+        exit::at_once("stopped by a second signal, before all clients had disconnected");
     };
-    systemd::stopping(server.shutdown_limit().await);
+    let end = async {
+        systemd::stopping(server.shutdown_limit().await);
+        server.shutdown().await;
+    };
     tokio::select! {
-        () = server.shutdown() => refused.map_or(Ok(()), |error| Err(error.into())),
-        () = second => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),
+        () = end => refused.map_or(Ok(()), |error| Err(error.into())),
+        () = second => Ok(()),
     }
 }
 

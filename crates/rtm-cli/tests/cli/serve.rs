@@ -60,6 +60,24 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn a_signal_ends_it_also_while_its_configuration_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    fs::write(&file, format!("listen = \"127.0.0.1:0\"\n[[project]]\napp_id = \"{APP_ID}\"\n")).unwrap();
+    let mut running = Running::new(&["serve", "--config", file.to_str().unwrap()]);
+    running.line().unwrap();
+    fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    running.signal("HUP");
+    // This opens when the server has opened it too, which then waits for what is never written.
+    let written = fs::File::options().write(true).open(&file).unwrap();
+    running.signal("TERM");
+    let (status, _, stderr) = running.end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    drop(written);
+}
+
+#[test]
 fn the_end_of_its_terminal_is_not_its_end() {
     let server = Server::start(&[]);
     let mut bob = server.listener("bob", &[]);
