@@ -140,6 +140,8 @@ pub(crate) struct Loaded {
     section: &'static str,
     acceptor: TlsAcceptor,
     chains: Vec<Vec<CertificateDer<'static>>>,
+    /// Of which clients need a certificate; none, if they need none.
+    authorities: Vec<CertificateDer<'static>>,
     /// What the files looked like before they were last read.
     seen: Stamp,
 }
@@ -187,9 +189,18 @@ impl Tls {
         all.map(|(files, chain)| CertificateInfo::new(files, chain, addresses)).collect()
     }
 
-    /// Shows these from now on.
-    pub(crate) fn replace(&self, loaded: Loaded) {
-        *self.loaded() = loaded;
+    /// Shows these from now on. Gives the keys of the configuration whose files have other certificates than before.
+    pub(crate) fn replace(&self, loaded: Loaded) -> Vec<String> {
+        let mut now = self.loaded();
+        let section = loaded.section;
+        let chains = now.chains.iter().zip(&loaded.chains).enumerate();
+        let others = chains.filter(|(_, (before, after))| before != after);
+        let mut keys: Vec<_> = others.map(|(place, _)| format!("{section}.{}certificate", pair(place))).collect();
+        if now.authorities != loaded.authorities {
+            keys.push(format!("{section}.client_ca"));
+        }
+        *now = loaded;
+        keys
     }
 
     /// Reads the files again whenever they have changed, until it is dropped. Where they cannot be used, what was read before
@@ -277,8 +288,7 @@ impl Loaded {
         let mut keys = Vec::new();
         let mut chains = Vec::new();
         for (place, files) in config.certificates.iter().enumerate() {
-            let pair = place.checked_sub(1).map(|more| format!("more[{more}].")).unwrap_or_default();
-            let of_pair = |error: ServerError| error.within(&pair);
+            let of_pair = |error: ServerError| error.within(&pair(place));
             let chain = chain(&files.certificate, "certificate").map_err(of_pair)?;
             if let Some(warning) = warning(&chain) {
                 warn!("{}: {warning}", files.certificate.display());
@@ -295,13 +305,15 @@ impl Loaded {
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| fault(error.to_string()))?;
+        let mut authorities = Vec::new();
         let builder = match &config.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let fault = |what: String| unusable("client_ca", path, what);
                 let mut roots = RootCertStore::empty();
-                for authority in chain(path, "client_ca")? {
-                    roots.add(authority).map_err(|error| fault(error.to_string()))?;
+                authorities = chain(path, "client_ca")?;
+                for authority in &authorities {
+                    roots.add(authority.clone()).map_err(|error| fault(error.to_string()))?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 builder.with_client_cert_verifier(verifier.build().map_err(|error| fault(error.to_string()))?)
@@ -309,8 +321,14 @@ impl Loaded {
         };
         let mut tls = builder.with_cert_resolver(Arc::new(ByName(keys)));
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: config.clone(), section, acceptor: TlsAcceptor::from(Arc::new(tls)), chains, seen })
+        let (config, acceptor) = (config.clone(), TlsAcceptor::from(Arc::new(tls)));
+        Ok(Self { config, section, acceptor, chains, authorities, seen })
     }
+}
+
+/// What the keys of a certificate begin with in their section: the first stands there itself.
+fn pair(place: usize) -> String {
+    place.checked_sub(1).map(|more| format!("more[{more}].")).unwrap_or_default()
 }
 
 /// The certificates of a listener.

@@ -211,3 +211,63 @@ fn the_level_of_the_log_follows_the_file() {
     assert!(log.contains("stopped") && !log.contains("\"listening\""), "{log}");
     assert!(log.lines().all(|line| line.starts_with('{')), "{log}");
 }
+
+#[test]
+fn what_is_new_has_to_go_with_what_needs_a_restart() {
+    let listen =
+        "listen = [{ address = \"127.0.0.1:0\", proxy_protocol = \"required\" }]\ntrusted_proxies = \"127.0.0.1\"";
+    let plain = head(ADMIN_KEY) + &project(APP_ID, "");
+    let world = World::start(&plain.replacen("listen = \"127.0.0.1:0\"", listen, 1));
+    // Alone it is good, but there still is an address where only trusted proxies may connect.
+    world.write(&plain);
+    let (code, said) = world.reload(ADMIN_KEY);
+    assert!(code == Some(1) && said.contains("listen[0].proxy_protocol") && said.contains("trusted_proxies"), "{said}");
+    let mut stream = TcpStream::connect(world.gateway.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"PROXY UNKNOWN\r\nGET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn files_and_secrets_that_are_others_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ca_file, certificate, key] = ["ca.pem", "tls.pem", "tls.key"].map(|name| folder.path().join(name));
+    let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let renew = || {
+        let (authority, own) = (made(), made());
+        fs::write(&ca_file, authority.cert.pem()).unwrap();
+        fs::write(&certificate, own.cert.pem()).unwrap();
+        fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    };
+    renew();
+    let target = "secrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]\nallow_private = true";
+    let hooks = |token: &str| {
+        let files = format!("{target}\nca_file = \"{}\"", ca_file.display());
+        format!(
+            "[[project.webhook]]\nname = \"crm\"\nurl = \"https://127.0.0.1:1/?token={token}\"\n{target}\n\
+             [[project.webhook]]\nname = \"log\"\nurl = \"https://127.0.0.1:1/\"\n{files}\n\
+             [[project.hook]]\ntype = \"authorize_join\"\non_error = \"deny\"\nurl = \"https://127.0.0.1:1/\"\n{files}\n"
+        )
+    };
+    let tls = format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
+    let text = |token: &str| head(ADMIN_KEY) + &tls + &project(APP_ID, "") + &hooks(token);
+    let world = World::start(&text("geheim-1"));
+    let changed = || {
+        let (code, said) = world.reload(ADMIN_KEY);
+        assert_eq!(code, Some(0), "{said}");
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let keys = said["changed"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned());
+        keys.collect::<Vec<_>>()
+    };
+    let of = |key: &str| format!("project[{APP_ID}].{key}");
+    renew();
+    assert_eq!(changed(), ["tls.certificate".to_owned(), of("hook[0].ca_file"), of("webhook[1].ca_file")]);
+    assert_eq!(changed(), [""; 0]);
+    world.write(&text("geheim-2"));
+    assert_eq!(changed(), [of("webhook[0].url")]);
+    world.server.signal("TERM");
+    let (_, _, log) = world.server.end();
+    assert!(log.contains("with another tls.certificate, project["), "{log}");
+    assert!(!log.contains("geheim"), "{log}");
+}

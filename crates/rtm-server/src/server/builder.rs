@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
+#[cfg(feature = "webhooks")]
+use super::back_ends::digests;
 #[cfg(feature = "admin")]
 use super::reload::AdminParts;
 use super::{
@@ -236,7 +238,7 @@ impl ServerBuilder {
         let admin_tls = None;
         let judges = judges(&config, &Judges::new()).await?;
         #[cfg(feature = "webhooks")]
-        let prepared = Endpoints::prepare(config.hooks.clone()).await?;
+        let (prepared, files) = (Endpoints::prepare(config.hooks.clone()).await?, digests(&config.hooks).await);
         let data_dir = config.data_dir.clone();
         let is_in_memory = backend.is_none() && data_dir.is_none();
         #[cfg(feature = "cluster")]
@@ -356,6 +358,8 @@ impl ServerBuilder {
             premises,
             #[cfg(feature = "webhooks")]
             endpoints,
+            #[cfg(feature = "webhooks")]
+            files,
             #[cfg(feature = "admin")]
             admin,
         ));

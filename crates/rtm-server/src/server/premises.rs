@@ -88,10 +88,17 @@ impl Premises {
         workers
     }
 
-    /// The cores of a project that is added, with what the store kept of it.
-    pub(crate) async fn open(&self, project: &ProjectConfig) -> Result<Vec<Core>, BackendError> {
-        let kept = self.store.read_state(project.app_id.clone()).await?;
-        cores(project, kept, self.workers, self.is_alone)
+    /// The cores of a project that is added, with what the store kept of it. They are opened without `self`: the store may
+    /// take long.
+    pub(crate) fn open(
+        &self,
+        project: &ProjectConfig,
+    ) -> impl Future<Output = Result<Vec<Core>, BackendError>> + use<> {
+        let (store, project, workers, is_alone) = (self.store.clone(), project.clone(), self.workers, self.is_alone);
+        async move {
+            let kept = store.read_state(project.app_id.clone()).await?;
+            cores(&project, kept, workers, is_alone)
+        }
     }
 }
 

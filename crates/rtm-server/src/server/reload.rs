@@ -26,12 +26,13 @@ use crate::cluster::Mailbox;
 #[cfg(feature = "admin")]
 use crate::config::sources::{ConfigSource, Setting};
 #[cfg(feature = "webhooks")]
-use crate::webhooks::endpoints::Endpoints;
+use crate::webhooks::endpoints::{Endpoints, Prepared};
 use crate::{
     admission::AdmissionLimits,
     clock::instant,
     config::{ServerConfig, entries::changes},
     error::{ReloadError, ServerError},
+    gate::Judges,
     live::Live,
     project::Project,
     shared::Shared,
@@ -39,6 +40,8 @@ use crate::{
     workers::Workers,
 };
 
+#[cfg(feature = "webhooks")]
+use super::back_ends::{Digests, digests, others};
 use super::{back_ends::judges, premises::Premises};
 
 /// What a reload did: the keys of the configuration that it was about. No values, since some are secret.
@@ -63,6 +66,9 @@ pub(crate) struct Reloader {
     /// Where the store is. That needs a restart.
     #[cfg(feature = "admin")]
     pub(crate) data_dir: Option<std::path::PathBuf>,
+    /// Whoever reloads has this all the time. The state it has for moments only: a file may take for ever, and whoever ends
+    /// the server needs the state.
+    turn: AsyncMutex<()>,
     state: AsyncMutex<State>,
     last: Mutex<LastReload>,
 }
@@ -91,12 +97,31 @@ struct State {
     premises: Premises,
     #[cfg(feature = "webhooks")]
     endpoints: Endpoints,
+    /// What stood in the files of webhooks and hooks.
+    #[cfg(feature = "webhooks")]
+    files: Digests,
     /// Limits that an operator has set, until the next reload.
     #[cfg(feature = "admin")]
     limits: BTreeMap<AppId, BTreeMap<LimitedCall, CallLimit>>,
     /// Projects that were removed, until their clients are gone.
     closing: JoinSet<()>,
     is_over: bool,
+}
+
+/// A configuration that can be taken: all that it names is read.
+struct Fresh {
+    config: ServerConfig,
+    changed: Vec<String>,
+    needs_restart: Vec<String>,
+    tls: Option<Loaded>,
+    #[cfg(feature = "admin")]
+    admin_tls: Option<Loaded>,
+    judges: Judges,
+    #[cfg(feature = "webhooks")]
+    webhooks: Vec<Prepared>,
+    #[cfg(feature = "webhooks")]
+    files: Digests,
+    added: Vec<(AppId, Vec<Core>)>,
 }
 
 /// How often clients may make a call.
@@ -135,6 +160,7 @@ impl Reloader {
         config: ServerConfig,
         premises: Premises,
         #[cfg(feature = "webhooks")] endpoints: Endpoints,
+        #[cfg(feature = "webhooks")] files: Digests,
         #[cfg(feature = "admin")] admin: AdminParts,
     ) -> Self {
         #[cfg(feature = "admin")]
@@ -144,6 +170,8 @@ impl Reloader {
             premises,
             #[cfg(feature = "webhooks")]
             endpoints,
+            #[cfg(feature = "webhooks")]
+            files,
             #[cfg(feature = "admin")]
             limits: BTreeMap::new(),
             closing: JoinSet::new(),
@@ -157,6 +185,7 @@ impl Reloader {
             admin,
             #[cfg(feature = "admin")]
             data_dir,
+            turn: AsyncMutex::new(()),
             state,
             last,
         }
@@ -264,34 +293,64 @@ impl Reloader {
 
     async fn read_and_take(&self) -> Result<Reloaded, ReloadError> {
         let source = self.source.clone().ok_or(ReloadError::NoSource)?;
-        let mut state = self.state.lock().await;
-        if state.is_over {
-            return Err(ReloadError::ShuttingDown);
-        }
+        let _turn = self.turn.lock().await;
+        let before = {
+            let state = self.state.lock().await;
+            if state.is_over {
+                return Err(ReloadError::ShuttingDown);
+            }
+            state.config.clone()
+        };
         let read = spawn_blocking(move || source());
         let config = read.await.map_err(|error| ReloadError::Source(error.into()))?.map_err(ReloadError::Source)?;
         config.check().map_err(ServerError::from)?;
         config.doubts().iter().for_each(|doubt| warn!("{doubt}"));
-        self.take(&mut state, config).await
+        let fresh = self.prepare(&before, config).await?;
+        let mut state = self.state.lock().await;
+        if state.is_over {
+            return Err(ReloadError::ShuttingDown);
+        }
+        self.take(&mut state, fresh)
     }
 
-    /// Everything that can fail is done before anything is replaced.
-    async fn take(&self, state: &mut State, mut config: ServerConfig) -> Result<Reloaded, ReloadError> {
+    /// Reads all that a configuration names.
+    async fn prepare(&self, before: &ServerConfig, mut config: ServerConfig) -> Result<Fresh, ReloadError> {
         // Also those that are used from the next start on: they would keep it from starting.
         let tls = read(config.tls.as_ref(), "tls").await?;
         #[cfg(feature = "admin")]
         let admin_tls = read(config.admin.tls.as_ref(), "admin.tls").await?;
-        let needs_restart = keep_what_needs_a_restart(&state.config, &mut config);
-        let changed = changes(&state.config, &config);
-        let before = self.shared.live();
-        let judges = judges(&config, &before.judges).await?;
+        let needs_restart = keep_what_needs_a_restart(before, &mut config);
+        // What is kept may not go with what is new.
+        config.check().map_err(ServerError::from)?;
+        let live = self.shared.live();
+        let judges = judges(&config, &live.judges).await?;
         #[cfg(feature = "webhooks")]
-        let webhooks = Endpoints::prepare(config.hooks.clone()).await?;
+        let (webhooks, files) = (Endpoints::prepare(config.hooks.clone()).await?, digests(&config.hooks).await);
         let mut added: Vec<(AppId, Vec<Core>)> = Vec::new();
-        for project in config.projects.iter().filter(|project| !before.projects.contains_key(&project.app_id)) {
-            let cores = state.premises.open(project).await.map_err(ServerError::from)?;
-            added.push((project.app_id.clone(), cores));
+        for project in config.projects.iter().filter(|project| !live.projects.contains_key(&project.app_id)) {
+            let opening = self.state.lock().await.premises.open(project);
+            added.push((project.app_id.clone(), opening.await.map_err(ServerError::from)?));
         }
+        Ok(Fresh {
+            changed: changes(before, &config),
+            needs_restart,
+            config,
+            tls,
+            #[cfg(feature = "admin")]
+            admin_tls,
+            judges,
+            #[cfg(feature = "webhooks")]
+            webhooks,
+            #[cfg(feature = "webhooks")]
+            files,
+            added,
+        })
+    }
+
+    /// Everything that can fail is done before anything is replaced.
+    fn take(&self, state: &mut State, fresh: Fresh) -> Result<Reloaded, ReloadError> {
+        let Fresh { config, mut changed, needs_restart, tls, judges, added, .. } = fresh;
+        let before = self.shared.live();
         #[cfg(feature = "admin")]
         if let Some(log) = &self.admin.log
             && state.config.log.level != config.log.level
@@ -300,12 +359,19 @@ impl Reloader {
             log.set_level(&level).map_err(|what| ReloadError::Source(format!("log.level: {what}").into()))?;
         }
 
-        replace(self.shared.tls.as_ref(), tls);
+        let mut renewed = replace(self.shared.tls.as_ref(), tls);
         #[cfg(feature = "admin")]
         {
-            replace(self.admin.tls.as_ref(), admin_tls);
+            renewed.extend(replace(self.admin.tls.as_ref(), fresh.admin_tls));
             self.admin.keys.replace(&config.admin);
         }
+        #[cfg(feature = "webhooks")]
+        {
+            renewed.extend(others(&state.files, &fresh.files));
+            state.files = fresh.files;
+        }
+        renewed.retain(|key| !changed.contains(key));
+        changed.extend(renewed);
         self.shared.admission.set_limits(AdmissionLimits::from(&config));
         let mut projects = BTreeMap::new();
         for project in &config.projects {
@@ -325,7 +391,7 @@ impl Reloader {
         let removed = before.projects.iter().filter(|(app_id, _)| !projects.contains_key(*app_id));
         let removed: Vec<_> = removed.map(|(_, workers)| Arc::clone(workers)).collect();
         #[cfg(feature = "webhooks")]
-        let webhooks = state.endpoints.replace(webhooks, &projects);
+        let webhooks = state.endpoints.replace(fresh.webhooks, &projects);
         self.shared.replace(Live {
             #[cfg(feature = "webhooks")]
             webhooks,
@@ -393,10 +459,9 @@ async fn read(config: Option<&TlsConfig>, section: &'static str) -> Result<Optio
     Ok(Some(read.await.map_err(|error| ReloadError::Source(error.into()))??))
 }
 
-fn replace(tls: Option<&Tls>, loaded: Option<Loaded>) {
-    if let (Some(tls), Some(loaded)) = (tls, loaded) {
-        tls.replace(loaded);
-    }
+/// Shows these certificates from now on, and gives the keys of those that are others.
+fn replace(tls: Option<&Tls>, loaded: Option<Loaded>) -> Vec<String> {
+    tls.zip(loaded).map(|(tls, loaded)| tls.replace(loaded)).unwrap_or_default()
 }
 
 /// Sends the clients of a project to other nodes, as far as these serve it.

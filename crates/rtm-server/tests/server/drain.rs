@@ -1,9 +1,12 @@
 //! How a server goes down: clients are told to come back, and everything ends in time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, mpsc},
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{ClientFrame, ServerFrame, Wire};
-use rtm_server::Server;
+use rtm_server::{Server, ServerBuilder, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{APP, Client, GATEWAY, app_id, http, parse, server, server_with, soon};
@@ -176,4 +179,24 @@ async fn clients_are_sent_away_at_the_rate_and_no_longer_than_the_time() {
         let took = begun.elapsed().as_millis();
         assert!((least..most).contains(&took), "{took} ms, of {time}");
     }
+}
+
+#[tokio::test]
+async fn a_reload_that_hangs_holds_up_no_shutdown() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let mut config = ServerConfig::default();
+    config.projects = vec![app_id().into()];
+    let source = move || {
+        // As a file on a disk that does not answer.
+        let _ = released.lock().unwrap().recv();
+        Err::<ServerConfig, _>("it is never read")
+    };
+    let server = ServerBuilder::from(config).config_source(source).build().await.unwrap();
+    let mut reload = Box::pin(server.reload());
+    assert!(futures::poll!(reload.as_mut()).is_pending());
+    soon("being told how long it takes", server.shutdown_limit()).await;
+    drop(reload);
+    soon("the end", server.shutdown()).await;
+    drop(release);
 }

@@ -259,7 +259,8 @@ async fn a_renewed_certificate_is_shown_to_new_clients_and_open_connections_stay
     fs::write(files.key(), key).unwrap();
 
     let new = renew(&files);
-    server.reload().await.unwrap();
+    assert_eq!(server.reload().await.unwrap().changed, ["tls.certificate"]);
+    assert_eq!(server.reload().await.unwrap().changed, [""; 0]);
     let mut bob = client(&server, &files, "bob").await;
     assert_eq!(shown(&connect(&server, &files).await), new);
     alice.talks_with("alice", &mut bob, "bob").await;
