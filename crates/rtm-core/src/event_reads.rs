@@ -43,6 +43,17 @@ pub struct EventPage {
     pub more: bool,
 }
 
+impl EventPage {
+    /// What comes next up to this number is not kept any more.
+    fn tell_missing(&mut self, now: Now, to: u64) {
+        if to > self.next {
+            let event = ProjectEvent::LogTruncated { from: self.next + 1, to };
+            self.events.push(NumberedEvent { seq: to, logged: LoggedEvent { time: now.unix_ms, event } });
+            self.next = to;
+        }
+    }
+}
+
 /// What a reader of events is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "each call has its answer")]
@@ -189,17 +200,16 @@ pub(super) fn moved(
 }
 
 fn page(now: Now, query: EventQuery, entries: Vec<(Place, LogEntry)>, more: bool, dropped_to: Place) -> EventPage {
-    let mut page = EventPage { events: Vec::new(), next: query.after.unwrap_or(0), more };
-    if let Some(after) = query.after {
-        // What is kept is not missing, though a clock that went back may have let later ones go before it.
-        let to = entries.first().map_or(dropped_to.0, |(Place(first), _)| dropped_to.0.min(first - 1));
-        if to > after {
-            let event = ProjectEvent::LogTruncated { from: after + 1, to };
-            page.events.push(NumberedEvent { seq: to, logged: LoggedEvent { time: now.unix_ms, event } });
-            page.next = to;
-        }
-    }
+    let first = entries.first().map(|(Place(first), _)| *first);
+    // Who has no number begins before the first event that is kept, or behind all that were.
+    let next = query.after.unwrap_or_else(|| first.map_or(dropped_to.0, |first| first.saturating_sub(1)));
+    let mut page = EventPage { events: Vec::new(), next, more };
+    // What is kept is not missing, though a clock that went back may have let later ones go before it.
+    page.tell_missing(now, first.map_or(dropped_to.0, |first| dropped_to.0.min(first.saturating_sub(1))));
     for (Place(seq), entry) in entries {
+        if dropped_to.0 < seq {
+            page.tell_missing(now, dropped_to.0);
+        }
         page.next = seq;
         if let LogEntry::Event(logged) = entry {
             let event_type = logged.event.event_type();
@@ -208,8 +218,57 @@ fn page(now: Now, query: EventQuery, entries: Vec<(Place, LogEntry)>, more: bool
             }
         }
     }
+    if !more {
+        page.tell_missing(now, dropped_to.0);
+    }
     page
 }
 
 /// How many events are looked at at once.
 const MOST: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// What a reader gets of a log with these events, of which some up to a place are gone: numbers, and what is missing.
+    fn read(after: Option<u64>, kept: &[u64], more: bool, dropped_to: u64) -> (Vec<String>, u64) {
+        let now = Now { instant: Instant::now(), unix_ms: 7 };
+        let entry = |seq: &u64| {
+            let event = ProjectEvent::ChannelVacated { channel_id: rtm_codec::ChannelId::new("room").unwrap() };
+            (Place(*seq), LogEntry::Event(LoggedEvent { time: 5, event }))
+        };
+        let query = EventQuery { after, types: EventTypes::ALL, limit: 10 };
+        let page = page(now, query, kept.iter().map(entry).collect(), more, Place(dropped_to));
+        let told = page.events.iter().map(|NumberedEvent { seq, logged }| match logged.event {
+            ProjectEvent::LogTruncated { from, to } => {
+                assert_eq!(to, *seq, "who reads on behind it misses nothing");
+                format!("{from}..{to}")
+            }
+            _ => seq.to_string(),
+        });
+        (told.collect(), page.next)
+    }
+
+    #[test]
+    fn who_begins_with_what_is_kept_of_a_log_that_has_gone_misses_nothing() {
+        assert_eq!(read(None, &[], false, 0), (vec![], 0));
+        assert_eq!(read(None, &[], false, 41), (vec![], 41));
+        assert_eq!(read(Some(41), &[], false, 41), (vec![], 41));
+        assert_eq!(read(None, &[50], false, 41), (vec!["50".into()], 50));
+        assert_eq!(read(Some(0), &[], false, 41), (vec!["1..41".into()], 41));
+    }
+
+    #[test]
+    fn what_went_between_events_that_are_kept_is_told_in_its_place() {
+        let told = |told: &[&str], next| (told.iter().map(|&one| one.to_owned()).collect::<Vec<_>>(), next);
+        assert_eq!(read(Some(4), &[5, 6, 50], false, 41), told(&["5", "6", "7..41", "50"], 50));
+        assert_eq!(read(None, &[5, 50], false, 41), told(&["5", "6..41", "50"], 50));
+        assert_eq!(read(Some(4), &[5], false, 41), told(&["5", "6..41"], 41), "nothing behind it is left");
+        assert_eq!(read(Some(4), &[5], true, 41), told(&["5"], 5), "the next page goes on");
+        assert_eq!(read(Some(4), &[42, 43], false, 41), told(&["5..41", "42", "43"], 43));
+        assert_eq!(read(Some(41), &[42, 43], false, 41), told(&["42", "43"], 43));
+    }
+}
