@@ -74,6 +74,12 @@ impl EventReader {
         Self { subject, ..self }
     }
 
+    /// The number behind which it reads on; `None` before it has read anything, where it begins with the oldest event.
+    #[cfg(feature = "admin")]
+    pub(crate) fn read_to(&self) -> Option<u64> {
+        self.after
+    }
+
     /// The next events, at most so many. Waits until then for the first one; the page is empty where none came.
     ///
     /// Cancel safe: what was read and not given is read again.

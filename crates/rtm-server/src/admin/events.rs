@@ -105,15 +105,18 @@ pub(super) async fn read(
 }
 
 /// All events from now on, until the reader goes, its key is taken, or the server cannot read them.
-fn stream(reader: EventReader, log: Log, leave: Leave, place: Option<OwnedSemaphorePermit>) -> impl IntoResponse {
-    let start = (reader, Vec::new().into_iter(), log, leave, place);
-    let events = stream::unfold(start, |(mut reader, mut ready, log, mut leave, place)| async {
+fn stream(reader: EventReader, log: Log, leave: Leave, permit: Option<OwnedSemaphorePermit>) -> impl IntoResponse {
+    // A reader that comes back before the first event goes on from here all the same.
+    let told = reader.read_to();
+    let ready: Vec<_> = told.map(place).into_iter().collect();
+    let start = (reader, told, ready.into_iter(), log, leave, permit);
+    let events = stream::unfold(start, |(mut reader, mut told, mut ready, log, mut leave, permit)| async move {
         loop {
             if let Some(event) = ready.next() {
-                return Some((Ok::<_, Infallible>(event), (reader, ready, log, leave, place)));
+                return Some((Ok::<_, Infallible>(event), (reader, told, ready, log, leave, permit)));
             }
             let page = tokio::select! {
-                page = reader.next(LIMIT, Instant::now() + LONGEST_WAIT) => page.ok()?,
+                page = reader.next(LIMIT, Instant::now() + KEEP_ALIVE) => page.ok()?,
                 () = leave.ends() => return None,
             };
             let event = |event: &NumberedEvent| {
@@ -122,10 +125,22 @@ fn stream(reader: EventReader, log: Log, leave: Leave, place: Option<OwnedSemaph
                 // Texts, numbers and flags are always JSON.
                 sent.unwrap_or_default()
             };
-            ready = page.events.iter().map(event).collect::<Vec<_>>().into_iter();
+            let mut events: Vec<_> = page.events.iter().map(event).collect();
+            told = page.events.last().map(|event| event.seq).or(told);
+            // What the reader does not want is read too, and need not be read once more when it comes back.
+            if reader.read_to() != told {
+                told = reader.read_to();
+                events.extend(told.map(place));
+            }
+            ready = events.into_iter();
         }
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+/// Says how far a stream is. That is no event to its reader, which keeps the number.
+fn place(seq: u64) -> Event {
+    Event::default().id(seq.to_string())
 }
 
 /// Whose log is read, and which one of all that there were.

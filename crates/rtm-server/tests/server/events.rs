@@ -153,6 +153,28 @@ async fn a_stream_goes_on_behind_the_last_event_that_its_reader_had() {
 }
 
 #[tokio::test]
+async fn a_stream_says_how_far_it_is_without_an_event_that_its_reader_wants() {
+    let (server, admin, [key, _]) = with_readers().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let wait_for = async |event_type: &str| {
+        let (_, page) = read(admin, &key, &format!("?types={event_type}&wait=30s")).await;
+        (page["events"][0]["seq"].as_u64().unwrap(), page["next"].as_u64().unwrap())
+    };
+    let (_, last) = wait_for("user.online").await;
+    let query = "?live=true&types=user.offline";
+    // The connection breaks before the first event, and then that comes.
+    assert_eq!(Stream::of(admin, &key, query, "").await.place().await, last);
+    alice.send(ClientFrame::Logout).await;
+    let (_, end) = wait_for("session.ended").await;
+    let mut stream = Stream::of(admin, &key, query, &format!("Last-Event-ID: {last}\r\n")).await;
+    assert_eq!(stream.place().await, last);
+    let (kind, id, _) = stream.next().await;
+    assert_eq!((kind.as_str(), id), ("user.offline", wait_for("user.offline").await.0));
+    assert_eq!(stream.place().await, end, "the end of the session is read too");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn back_ends_take_events_as_the_vendor_gives_them() {
     let (server, _, _) = with_readers().await;
     let address = server.local_addr();
@@ -258,8 +280,13 @@ struct Stream {
 
 impl Stream {
     async fn open(admin: SocketAddr, key: &str, headers: &str) -> Self {
+        Self::of(admin, key, "", headers).await
+    }
+
+    /// One of what a query asks for.
+    async fn of(admin: SocketAddr, key: &str, query: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(admin).await.unwrap();
-        let request = request(admin, key, "", &format!("Accept: text/event-stream\r\n{headers}"));
+        let request = request(admin, key, query, &format!("Accept: text/event-stream\r\n{headers}"));
         stream.write_all(request.as_bytes()).await.unwrap();
         Self { stream, read: String::new() }
     }
@@ -267,13 +294,30 @@ impl Stream {
     /// The type of the next event, its id and its data.
     async fn next(&mut self) -> (String, u64, Value) {
         loop {
+            if let [Some(kind), Some(id), Some(data)] = self.fields(["event: ", "id: ", "data: "]).await {
+                return (kind, id.parse().unwrap(), serde_json::from_str(&data).unwrap());
+            }
+        }
+    }
+
+    /// How far the stream says that it is, next and without an event.
+    async fn place(&mut self) -> u64 {
+        loop {
+            match self.fields(["id: ", "event: ", "data: "]).await {
+                [Some(id), None, None] => return id.parse().unwrap(),
+                [_, None, None] => {}
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+
+    /// What comes next, field by field.
+    async fn fields<const N: usize>(&mut self, names: [&str; N]) -> [Option<String>; N] {
+        loop {
             if let Some(end) = self.read.find("\n\n") {
                 let event: String = self.read.drain(..end + 2).collect();
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-                if let (Some(kind), Some(id), Some(data)) = (field("event: "), field("id: "), field("data: ")) {
-                    return (kind, id.parse().unwrap(), serde_json::from_str(&data).unwrap());
-                }
-                continue;
+                return names.map(field);
             }
             let mut bytes = [0; 4096];
             let len = soon("an event", self.stream.read(&mut bytes)).await.unwrap();
