@@ -20,7 +20,7 @@ use super::config::{OtlpConfig, OtlpHeader};
 use crate::{
     error::{ConfigError, ServerError},
     shared::Seldom,
-    webhooks::client::{HttpClient as Client, Route},
+    webhooks::client::{Broken, HttpClient as Client, Route},
 };
 
 /// Sends spans to the collector. What it does not take is lost.
@@ -45,7 +45,7 @@ struct Sender {
 pub(super) fn client(config: &OtlpConfig) -> Result<Client, ServerError> {
     let route = Route { ca_file: config.ca_file.clone(), identity: None, allow_private: true };
     let uri = config.url().parse().map_err(|_| ConfigError::value("otlp.endpoint", "it is no URL"))?;
-    Client::new(uri, &route, config.timeout).map_err(|error| error.within("otlp."))
+    Client::new(uri, &route, config.timeout, Broken::Fails).map_err(|error| error.within("otlp."))
 }
 
 impl Exporter {
@@ -100,7 +100,7 @@ impl HttpClient for Sender {
         let mut headers = head.headers;
         headers.extend(self.headers.iter().map(|header| (header.name.clone(), header.value.clone())));
         let reply = self.runtime.spawn(async move { client.post(headers, body).await }).await??;
-        let mut response = Response::new(reply.body);
+        let mut response = Response::new(reply.body.unwrap_or_default());
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         Ok(response)

@@ -12,7 +12,7 @@ use hyper::{
 };
 
 use super::{
-    client::{FilesDigest, HttpClient, Reply, Route, fault},
+    client::{Broken, FilesDigest, HttpClient, Reply, Route, fault},
     config::{Hook, HookConfig, HookTarget, WebhookConfig},
     signature::{WebhookSecret, signature},
 };
@@ -77,22 +77,25 @@ impl HookConfig {
 impl Caller {
     /// Of a webhook. Reads the files that it names. Blocks.
     pub(crate) fn of_webhook(webhook: &WebhookConfig) -> Result<Self, ServerError> {
-        Self::new(&webhook.target).map_err(|error| error.within(&format!("webhook {}: ", webhook.name)))
+        Self::new(&webhook.target, Broken::Fails).map_err(|error| error.within(&format!("webhook {}: ", webhook.name)))
     }
 
     /// Of a hook. Reads the files that it names. Blocks.
     pub(crate) fn of_hook(hook: &Hook) -> Result<Self, ServerError> {
-        Self::new(&hook.target).map_err(|error| error.within(&format!("hook {}: ", hook.kind.as_str())))
+        // Who waits for the answer has no time for the schedule of events.
+        Self::new(&hook.target, Broken::SentAgain)
+            .map_err(|error| error.within(&format!("hook {}: ", hook.kind.as_str())))
     }
 
-    fn new(target: &HookTarget) -> Result<Self, ServerError> {
+    fn new(target: &HookTarget, broken: Broken) -> Result<Self, ServerError> {
         let route = Route {
             ca_file: target.ca_file.clone(),
             identity: target.client_certificate.clone().zip(target.client_key.clone()),
             allow_private: target.allow_private,
         };
         let uri = target.url.parse().unwrap_or_default();
-        Ok(Self { client: HttpClient::new(uri, &route, target.timeout)?, secrets: target.secrets.clone() })
+        let client = HttpClient::new(uri, &route, target.timeout, broken)?;
+        Ok(Self { client, secrets: target.secrets.clone() })
     }
 
     /// What tells the files that it has read from others.

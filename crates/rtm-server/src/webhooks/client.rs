@@ -22,6 +22,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use rtm_codec::limits::MESSAGE_BYTES;
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -29,6 +30,7 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 use tokio::{
     net::lookup_host,
+    sync::Semaphore,
     time::{Instant, timeout_at},
 };
 use tower_service::Service;
@@ -52,7 +54,18 @@ pub(crate) struct Route {
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    /// Or why it was not read.
+    pub(crate) body: Result<Bytes, String>,
+}
+
+/// What becomes of a request whose connection ends before the answer begins. Back ends close connections that they take for idle,
+/// and that may cross a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// It has failed.
+    Fails,
+    /// It is sent once more, as long as there is time.
+    SentAgain,
 }
 
 /// Asks one back end.
@@ -61,6 +74,9 @@ pub(crate) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     uri: Uri,
     timeout: Duration,
+    broken: Broken,
+    /// For the requests that may be open.
+    places: Arc<Semaphore>,
     files: FilesDigest,
 }
 
@@ -69,7 +85,7 @@ pub(crate) type FilesDigest = [u8; 32];
 
 impl HttpClient {
     /// One for this address. Reads the files that `route` names. Blocks.
-    pub(crate) fn new(uri: Uri, route: &Route, timeout: Duration) -> Result<Self, ServerError> {
+    pub(crate) fn new(uri: Uri, route: &Route, timeout: Duration, broken: Broken) -> Result<Self, ServerError> {
         let mut connector = HttpConnector::new_with_resolver(Resolver { allow_private: route.allow_private });
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -80,9 +96,10 @@ impl HttpClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MOST_OPEN)
             .retry_canceled_requests(true)
             .build(connector);
-        Ok(Self { client, uri, timeout, files })
+        Ok(Self { client, uri, timeout, broken, places: Arc::new(Semaphore::new(MOST_OPEN)), files })
     }
 
     /// Of the files that it has read, and of the system's authorities if it goes by those.
@@ -92,24 +109,38 @@ impl HttpClient {
 
     /// Posts this, and gives the answer or what went wrong, in words.
     pub(crate) async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<Reply, String> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
         let until = Instant::now() + self.timeout;
         let late = || format!("no answer within {:?}", self.timeout);
-        let response = timeout_at(until, self.client.request(request)).await.map_err(|_| late())?;
-        let (head, body) = response.map_err(|error| causes(&error))?.into_parts();
-        let body = match timeout_at(until, Limited::new(body, MOST_ANSWER).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            // What is more than that is of no use, and what was said is said.
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Bytes::new(),
-            // Success stands in the head alone.
-            _ if head.status.is_success() => Bytes::new(),
-            Ok(Err(error)) => return Err(causes(&*error)),
-            Err(_) => return Err(late()),
+        let crowded = || format!("{MOST_OPEN} other requests were open for {:?}", self.timeout);
+        // It is never closed, so that this is a place.
+        let _place = timeout_at(until, self.places.acquire()).await.map_err(|_| crowded())?;
+        let mut tries = if self.broken == Broken::SentAgain { 2 } else { 1 };
+        let (head, body) = loop {
+            tries -= 1;
+            let mut request = Request::new(Full::new(body.clone()));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = self.uri.clone();
+            *request.headers_mut() = headers.clone();
+            match timeout_at(until, self.client.request(request)).await.map_err(|_| late())? {
+                Ok(response) => break response.into_parts(),
+                Err(error) if tries > 0 && !error.is_connect() => {}
+                Err(error) => return Err(causes(&error)),
+            }
         };
-        Ok(Reply { status: head.status, headers: head.headers, body })
+        let read = timeout_at(until, Limited::new(body, MOST_ANSWER).collect()).await;
+        let (body, is_long) = match read {
+            Ok(Ok(body)) => (Ok(body.to_bytes()), false),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                (Err(format!("the answer is longer than {MOST_ANSWER} bytes")), true)
+            }
+            Ok(Err(error)) => (Err(causes(&*error)), false),
+            Err(_) => (Err(late()), false),
+        };
+        match body {
+            // Success stands in the head alone, and whoever says more than is read has said enough.
+            Err(what) if !head.status.is_success() && !is_long => Err(what),
+            body => Ok(Reply { status: head.status, headers: head.headers, body }),
+        }
     }
 }
 
@@ -220,7 +251,142 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// How long a connection waits for its next request.
-const IDLE: Duration = Duration::from_secs(50);
-/// What is read of an answer, in bytes.
-const MOST_ANSWER: usize = 64 * 1024;
+/// How long a connection waits for its next request: less than the 5 s after which common back ends close it.
+const IDLE: Duration = Duration::from_secs(4);
+/// So many requests are open at once; further ones wait for those.
+const MOST_OPEN: usize = 256;
+/// What is read of an answer, in bytes: room for the longest text of a message, each byte of which JSON may write as six.
+const MOST_ANSWER: usize = 6 * MESSAGE_BYTES + 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    /// A client of a listener of its own.
+    async fn client(timeout: Duration, broken: Broken) -> (HttpClient, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let route = Route { allow_private: true, ..Route::default() };
+        (HttpClient::new(uri, &route, timeout, broken).unwrap(), listener)
+    }
+
+    async fn post(client: &HttpClient) -> Result<Reply, String> {
+        client.post(HeaderMap::new(), Bytes::from_static(b"{}")).await
+    }
+
+    /// Reads a request, of which the body is known.
+    async fn read_request(stream: &mut TcpStream) {
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n{}") {
+            assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0);
+        }
+    }
+
+    async fn answer(stream: &mut TcpStream, status: &str, body: &[u8]) {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        // The client may have read enough.
+        let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_says_so_and_has_its_status() {
+        let (client, listener) = client(Duration::from_secs(20), Broken::Fails).await;
+        let serving = async {
+            for (status, len) in [("200 OK", MOST_ANSWER), ("200 OK", MOST_ANSWER + 1), ("410 Gone", MOST_ANSWER + 1)] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read_request(&mut stream).await;
+                let body = vec![b' '; len];
+                answer(&mut stream, &format!("{status}\r\nConnection: close"), &body).await;
+            }
+        };
+        let asking = async {
+            let whole = post(&client).await.unwrap();
+            assert_eq!((whole.status, whole.body.map(|body| body.len())), (StatusCode::OK, Ok(MOST_ANSWER)));
+            for wanted in [StatusCode::OK, StatusCode::GONE] {
+                let Reply { status, body, .. } = post(&client).await.unwrap();
+                assert_eq!((status, body), (wanted, Err(format!("the answer is longer than {MOST_ANSWER} bytes"))));
+            }
+        };
+        tokio::join!(serving, asking);
+    }
+
+    #[tokio::test]
+    async fn what_a_closing_connection_left_unanswered_is_sent_once_more_if_that_is_wanted() {
+        for (broken, closes, is_answered) in
+            [(Broken::Fails, 1, false), (Broken::SentAgain, 1, true), (Broken::SentAgain, 2, false)]
+        {
+            let (client, listener) = client(Duration::from_secs(20), broken).await;
+            let asked = AtomicUsize::new(0);
+            let serving = async {
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    read_request(&mut stream).await;
+                    if asked.fetch_add(1, Ordering::Relaxed) >= closes {
+                        answer(&mut stream, "200 OK", b"").await;
+                    }
+                }
+            };
+            let reply = tokio::select! {
+                reply = post(&client) => reply,
+                () = serving => unreachable!("it serves for ever"),
+            };
+            assert_eq!(reply.is_ok(), is_answered, "{broken:?}: {reply:?}");
+            let tries = if broken == Broken::SentAgain { 2 } else { 1 };
+            assert_eq!(asked.load(Ordering::Relaxed), tries, "{broken:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_requests_are_open_at_once_and_the_next_ones_wait_for_those() {
+        let (client, listener) = client(Duration::from_secs(20), Broken::SentAgain).await;
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let told = told.clone();
+                tokio::spawn(async move {
+                    read_request(&mut stream).await;
+                    told.send(stream).unwrap();
+                });
+            }
+        });
+        let posts: Vec<_> = (0..MOST_OPEN + 1)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { post(&client).await.map(|reply| reply.status) })
+            })
+            .collect();
+        let mut open = Vec::new();
+        for _ in 0..MOST_OPEN {
+            open.push(asked.recv().await.unwrap());
+        }
+        assert_eq!(client.places.available_permits(), 0);
+        tokio::task::yield_now().await;
+        assert!(asked.try_recv().is_err(), "one waits");
+        for stream in &mut open {
+            answer(stream, "200 OK\r\nConnection: close", b"").await;
+        }
+        drop(open);
+        answer(&mut asked.recv().await.unwrap(), "200 OK\r\nConnection: close", b"").await;
+        for post in posts {
+            assert_eq!(post.await.unwrap(), Ok(StatusCode::OK));
+        }
+        serving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_gets_no_place_in_time_is_not_sent() {
+        let (client, _listener) = client(Duration::from_secs(5), Broken::SentAgain).await;
+        let _places = client.places.acquire_many(MOST_OPEN as u32).await.unwrap();
+        let what = post(&client).await.unwrap_err();
+        assert_eq!(what, format!("{MOST_OPEN} other requests were open for 5s"));
+    }
+}

@@ -147,7 +147,7 @@ impl Hooks {
                 if !reply.status.is_success() {
                     return Err(format!("it answers {}", reply.status));
                 }
-                decision(&reply.body, kind)
+                decision(&reply.body?, kind)
             });
             count(&figures, kind, &decided, instant().saturating_duration_since(since));
             decided.unwrap_or_else(|what| {

@@ -633,7 +633,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// An answer in a line.
 fn said(reply: &Reply) -> String {
-    let body = String::from_utf8_lossy(&reply.body);
+    let body = String::from_utf8_lossy(reply.body.as_deref().unwrap_or_default());
     let start: String = body.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect();
     if start.is_empty() { reply.status.to_string() } else { format!("{}: {start}", reply.status) }
 }

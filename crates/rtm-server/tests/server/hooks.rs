@@ -14,7 +14,7 @@ use axum::{
 };
 use rtm_codec::{
     ClientFrame, Command, ErrorKind, Event, JoinChannel, MessageId, RequestId, RtmMessage, SendChannelMessage,
-    SendMessageToPeer, ServerFrame, Wire,
+    SendMessageToPeer, ServerFrame, Wire, limits::MESSAGE_BYTES,
 };
 use rtm_server::{CallLimit, Hook, HookConfig, HookKind, HookTarget, OnError, Server, WebhookSecret};
 use serde_json::{Value, json};
@@ -220,6 +220,18 @@ async fn messages_wait_in_order_for_whoever_filters_them() {
     });
     assert_eq!(questions[0], wanted);
     assert_eq!((&questions[3]["channel_id"], &questions[3]["text"]), (&json!("room"), &json!("two")));
+}
+
+#[tokio::test]
+async fn the_longest_text_takes_the_place_of_a_message_however_it_is_written() {
+    let escaped = "\\u0061".repeat(MESSAGE_BYTES);
+    let body = format!("{{\"text\":\"{escaped}\"}}");
+    let back_end = BackEnd::start(move |_| (StatusCode::OK, body.clone())).await;
+    let server = server_with_hooks(vec![back_end.hook(HookKind::FilterMessage, OnError::Allow)]).await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.send(to_peer(1, "unfiltered")).await;
+    assert!(texts(&mut bob, 1).await == ["a".repeat(MESSAGE_BYTES)]);
 }
 
 #[tokio::test]
