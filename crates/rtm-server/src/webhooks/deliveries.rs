@@ -4,7 +4,7 @@
 //! refuses holds up nothing else, until so much is unsettled behind it that it has to.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -86,6 +86,8 @@ pub(crate) struct Deliveries {
     busy: HashSet<u64, foldhash::fast::FixedState>,
     /// How many deliveries were taken.
     taken: u64,
+    /// Events that were taken before an earlier one.
+    ahead: BTreeSet<u64>,
     paused_until: Option<Instant>,
     /// How many pauses it wanted since it took something.
     pauses: u32,
@@ -109,8 +111,10 @@ struct Batch {
     due: Option<Instant>,
     /// How many others had been taken when it failed first.
     failed_at: Option<u64>,
-    /// That the endpoint works again has brought it forward once.
-    is_hurried: bool,
+    /// The endpoint was there the last time, and did not like it.
+    was_refused: bool,
+    /// When it was last brought forward, because the endpoint works again.
+    hurried: Option<Instant>,
 }
 
 impl Answer {
@@ -159,6 +163,7 @@ impl Deliveries {
             sent_to: settled_to,
             busy: HashSet::default(),
             taken: 0,
+            ahead: BTreeSet::new(),
             paused_until: None,
             pauses: 0,
             is_gone: false,
@@ -185,13 +190,13 @@ impl Deliveries {
         self.sent_to
     }
 
-    /// How many more events it takes.
+    /// How many more events it takes. Those that overtook an earlier one count: after a restart they come again.
     pub(crate) fn room(&self) -> usize {
         if self.is_gone {
             return 0;
         }
         let open: usize = self.batches.values().map(|batch| batch.events.len()).sum();
-        MOST_OPEN.saturating_sub(open + self.waiting.len())
+        MOST_OPEN.saturating_sub(open + self.waiting.len() + self.ahead.len())
     }
 
     /// How many events were read and are not settled, and when the oldest of them happened, in milliseconds since the Unix
@@ -258,8 +263,9 @@ impl Deliveries {
             batch.due = None;
             return Some(Delivery { id: *id, attempt: batch.attempts, events: Arc::clone(&batch.events) });
         }
-        // It does not work at all: more of it would only be more to try again.
-        if self.batches.values().filter(|batch| batch.failed_at.is_some()).count() >= MOST_AT_ONCE {
+        // It does not work at all: more of it would only be more to try again. Where it refuses some it may take others.
+        let has_failed = |batch: &&Batch| batch.failed_at.is_some() && !batch.was_refused;
+        if self.batches.values().filter(has_failed).count() >= MOST_AT_ONCE {
             return None;
         }
         let events = self.gather(now)?;
@@ -296,6 +302,9 @@ impl Deliveries {
         match answer {
             Answer::Taken => {
                 self.free(&batch.events);
+                self.ahead.extend(batch.events.iter().map(|event| event.seq));
+                let settled_to = self.settled_to();
+                self.ahead = self.ahead.split_off(&settled_to.saturating_add(1));
                 self.taken += 1;
                 self.paused_until = None;
                 self.pauses = 0;
@@ -306,14 +315,17 @@ impl Deliveries {
                 self.keep(now, id, batch, Duration::ZERO);
             }
             Answer::Busy(wait) => {
+                batch.was_refused = false;
                 let wait = self.pause_for(now, wait);
                 self.paused_until = Some(now + wait);
                 self.keep(now, id, batch, wait);
             }
             Answer::Failed | Answer::Refused => {
+                batch.was_refused = answer == Answer::Refused;
                 // Others get through: it is something in this one that the endpoint does not like.
                 let others_pass = batch.failed_at.is_some_and(|taken| taken < self.taken);
-                if (others_pass || answer == Answer::Refused) && batch.events.len() > 1 {
+                let is_split = (others_pass || batch.was_refused) && batch.events.len() > 1;
+                if is_split {
                     self.free(&batch.events);
                     let (first, second) = batch.events.split_at(batch.events.len() / 2);
                     self.waiting.extend(second.iter().map(|event| (event.seq, (now, event.clone()))));
@@ -322,8 +334,13 @@ impl Deliveries {
                     batch.steps = 0;
                     self.busy.extend(batch.events.iter().flat_map(Event::keys));
                 }
-                let delay = self.delay(batch.steps);
-                batch.steps += 1;
+                let delay = if is_split && batch.was_refused {
+                    // The endpoint is there, and may take a half.
+                    Duration::ZERO
+                } else {
+                    batch.steps += 1;
+                    self.delay(batch.steps - 1)
+                };
                 self.keep(now, id, batch, delay);
             }
         }
@@ -369,11 +386,15 @@ impl Deliveries {
         self.batches.insert(id, batch);
     }
 
-    /// The endpoint works: what failed while it did not is tried again soon.
+    /// The endpoint works: what failed while it did not is tried again soon. What it refuses it refuses again, while an endpoint that
+    /// did not answer may have been away once more since.
     fn hurry(&mut self, now: Instant) {
         for batch in self.batches.values_mut() {
-            if let Some(due) = batch.due.filter(|_| !batch.is_hurried) {
-                batch.is_hurried = true;
+            let may_hurry = |at: Instant| !batch.was_refused && now.saturating_duration_since(at) >= HURRY_EVERY;
+            if let Some(due) = batch.due
+                && batch.hurried.is_none_or(may_hurry)
+            {
+                batch.hurried = Some(now);
                 batch.due = Some(due.min(now + HURRY.mul_f64(self.random.f64())));
             }
         }
@@ -413,7 +434,8 @@ impl Batch {
             is_failing: false,
             due: None,
             failed_at: None,
-            is_hurried: false,
+            was_refused: false,
+            hurried: None,
         }
     }
 }
@@ -440,9 +462,9 @@ const HOUR: u64 = 60 * 60;
 const AFTERWARDS: Duration = Duration::from_secs(HOUR);
 /// Each delay is longer by up to this share, so that not all come back at once.
 const SPREAD: f64 = 0.1;
-/// So many requests are on their way at once, or wait to be tried again before nothing new is tried.
+/// So many requests are on their way at once, or have failed before nothing new is tried.
 const MOST_AT_ONCE: usize = 16;
-/// So many events are read ahead of what is settled.
+/// So many events that the endpoint gets are read ahead of what is settled, taken or not.
 const MOST_OPEN: usize = 10_000;
 /// The standard wants bodies below 20 kB. One event alone may be larger.
 const MOST_BYTES: usize = 18_000;
@@ -456,6 +478,8 @@ const SHORT_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(HOUR);
 /// What failed is tried again within this once the endpoint works.
 const HURRY: Duration = Duration::from_secs(1);
+/// But not more often than this.
+const HURRY_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -558,6 +582,97 @@ mod tests {
         let wanted: Vec<_> = (1..=400).filter(|seq| seq % 100 != bad).collect();
         assert_eq!(taken, wanted);
         assert_eq!((all.health(), all.settled_to()), (Health::Retrying, bad - 1));
+    }
+
+    /// Answers everything that is to be sent now. Gives what was taken.
+    fn answer_all(all: &mut Deliveries, now: Instant, answer: impl Fn(&[u64]) -> Answer) -> Vec<u64> {
+        let mut taken = Vec::new();
+        while let Some(delivery) = all.poll(now) {
+            let seqs = seqs(&delivery);
+            let answer = answer(&seqs);
+            all.handle_answer(now, delivery.id, answer);
+            if answer == Answer::Taken {
+                taken.extend(seqs);
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn what_is_refused_stops_nothing_else_however_much_that_is() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=MOST_AT_ONCE as u64 * 5).map(|seq| event(seq, seq, None)), 80);
+        let taken = answer_all(&mut all, start, |seqs| if seqs[0] <= 70 { Answer::Refused } else { Answer::Taken });
+        assert_eq!((taken, all.settled_to()), ((71..=80).collect(), 0));
+        // One that does not work at all is left alone.
+        let mut all = deliveries(1);
+        all.take(start, (1..=80).map(|seq| event(seq, seq, None)), 80);
+        let tries = std::cell::Cell::new(0);
+        answer_all(&mut all, start, |_| {
+            tries.set(tries.get() + 1);
+            Answer::Failed
+        });
+        assert_eq!(tries.get(), MOST_AT_ONCE);
+    }
+
+    #[test]
+    fn the_halves_of_what_is_refused_are_sent_at_once() {
+        let (start, mut all) = (Instant::now(), deliveries(8));
+        all.take(start, (1..=8).map(|seq| event(seq, seq, None)), 8);
+        let answer = |seqs: &[u64]| if seqs.contains(&3) { Answer::Refused } else { Answer::Taken };
+        let mut taken = Vec::new();
+        let mut now = start;
+        for _ in 0..4 {
+            taken.extend(answer_all(&mut all, now, answer));
+            now += all.batching.wait;
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2, 4, 5, 6, 7, 8]);
+        assert!(now - start < RETRIES[0]);
+        assert_eq!((all.settled_to(), all.health()), (2, Health::Retrying));
+    }
+
+    #[test]
+    fn only_so_much_overtakes_what_is_not_taken() {
+        let (start, mut all) = (Instant::now(), deliveries(100));
+        let (mut now, mut last, mut taken) = (start, 0, Vec::new());
+        while now < start + Duration::from_secs(HOUR) && last < 3 * MOST_OPEN as u64 {
+            let room = all.room() as u64;
+            all.take(now, (last + 1..=last + room).map(|seq| event(seq, seq, None)), last + room);
+            last += room;
+            let bad = |seqs: &[u64]| if seqs.contains(&7) { Answer::Refused } else { Answer::Taken };
+            taken.extend(answer_all(&mut all, now, bad));
+            now = all.next_timeout().unwrap_or(now + Duration::from_secs(HOUR));
+        }
+        taken.sort_unstable();
+        let wanted: Vec<_> = (1..=MOST_OPEN as u64 + 6).filter(|seq| *seq != 7).collect();
+        assert_eq!((all.room(), all.settled_to(), all.pending().0), (0, 6, 1));
+        assert!(taken == wanted, "{} of {}", taken.len(), wanted.len());
+        assert_eq!(answer_all(&mut all, now, |_| Answer::Taken), [7]);
+        assert_eq!((all.room(), all.settled_to()), (MOST_OPEN, last));
+    }
+
+    #[test]
+    fn what_failed_is_brought_forward_each_minute_and_what_was_refused_once() {
+        for (answer, tries) in [(Answer::Failed, 4), (Answer::Refused, 2)] {
+            let (start, mut all) = (Instant::now(), deliveries(1));
+            all.take(start, [event(1, 1, None)], 1);
+            let (mut asked, mut now, mut seq) = (Vec::new(), start, 1);
+            // Another event is taken each second.
+            while now < start + Duration::from_secs(150) {
+                seq += 1;
+                all.take(now, [event(seq, seq, None)], seq);
+                while let Some(delivery) = all.poll(now) {
+                    let is_bad = seqs(&delivery) == [1];
+                    if is_bad {
+                        asked.push(now - start);
+                    }
+                    all.handle_answer(now, delivery.id, if is_bad { answer } else { Answer::Taken });
+                }
+                now += Duration::from_secs(1);
+            }
+            assert_eq!(asked.len(), tries, "{answer:?}: {asked:?}");
+        }
     }
 
     #[test]
