@@ -185,7 +185,6 @@ impl Deliveries {
     }
 
     /// Up to here the endpoint may have got events, though not all of them.
-    #[cfg(feature = "admin")]
     pub(crate) fn sent_to(&self) -> u64 {
         self.sent_to
     }

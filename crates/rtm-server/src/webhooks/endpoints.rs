@@ -6,7 +6,7 @@ use rtm_codec::AppId;
 use rtm_core::store::BackendError;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -82,7 +82,7 @@ impl Endpoints {
             webhooks.entry(app_id).or_default().push(Arc::clone(&running.webhook));
             self.running.push(running);
         }
-        // They keep where they are, and end.
+        // They keep where they are, wait for what is on its way, and end.
         before.iter().for_each(|old| old.webhook.order(Order::Stop));
         webhooks
     }
@@ -90,11 +90,16 @@ impl Endpoints {
     /// Ends all of them, which keep where they are.
     pub(crate) async fn stop(&mut self) {
         self.running.iter().for_each(|running| running.webhook.order(Order::Stop));
-        for running in std::mem::take(&mut self.running) {
-            let _ = timeout(STOP_WITHIN, running.task).await;
+        let until = Instant::now() + STOP_WITHIN;
+        for mut running in std::mem::take(&mut self.running) {
+            if timeout_at(until, &mut running.task).await.is_err() {
+                // It has kept where it is. An aborted task ends at its next step, and lets the store go.
+                running.task.abort();
+                let _ = running.task.await;
+            }
         }
     }
 }
 
-/// How long an endpoint may take to keep where it is.
+/// How long endpoints may take to keep where they are, and to answer what is on its way.
 const STOP_WITHIN: Duration = Duration::from_secs(2);

@@ -112,7 +112,7 @@ pub(crate) enum Order {
     /// It gets nothing until it is enabled.
     #[cfg(feature = "admin")]
     Pause,
-    /// It keeps where it is, and ends.
+    /// It keeps where it is, and ends when it has the answers to what is on its way.
     Stop,
 }
 
@@ -129,6 +129,23 @@ struct Worker {
     kept: (u64, bool),
     /// What is sent up to this event may have been sent before: an operator wants it so.
     replayed_to: u64,
+    /// Nothing is sent until all that is on its way is answered, since nothing is to be on its way twice.
+    draining: Draining,
+}
+
+/// What comes when nothing is on its way any more.
+#[derive(Debug, Clone, Copy, Default)]
+struct Draining {
+    /// The endpoint gets all events behind this one again.
+    replay_after: Option<u64>,
+    /// The task ends.
+    is_stopping: bool,
+}
+
+impl Draining {
+    fn is_on(self) -> bool {
+        self.is_stopping || self.replay_after.is_some()
+    }
 }
 
 /// What came of a delivery.
@@ -262,6 +279,7 @@ impl Worker {
                 writer,
                 kept,
                 replayed_to: 0,
+                draining: Draining::default(),
             };
             if is_paused {
                 worker.deliveries.pause();
@@ -283,21 +301,35 @@ impl Worker {
         let mut keep = interval(KEEP_EVERY);
         keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            while let Some(delivery) = self.deliveries.poll(now()) {
+            if self.draining.is_on() && self.on_their_way.is_empty() {
+                if let Some(after) = self.draining.replay_after.take() {
+                    self.replay(after);
+                }
+                if self.draining.is_stopping {
+                    self.keep().await;
+                    return true;
+                }
+            }
+            while !self.draining.is_on()
+                && let Some(delivery) = self.deliveries.poll(now())
+            {
                 self.on_their_way.push(self.send(&delivery));
             }
             self.show();
-            let due = self.deliveries.next_timeout();
-            let due = async {
+            let due = self.deliveries.next_timeout().filter(|_| !self.draining.is_on());
+            let due = async move {
                 match due {
                     Some(due) => sleep_until(due.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                order = self.orders.recv() => match order {
+                order = self.orders.recv(), if !self.draining.is_stopping => match order {
                     #[cfg(feature = "admin")]
-                    Some(Order::Replay { after }) => self.replay(after),
+                    Some(Order::Replay { after }) => {
+                        let first = self.draining.replay_after.map_or(after, |first| first.min(after));
+                        self.draining.replay_after = Some(first);
+                    }
                     #[cfg(feature = "admin")]
                     Some(Order::Enable) => {
                         self.deliveries.enable(now());
@@ -311,17 +343,20 @@ impl Worker {
                         self.keep().await;
                     }
                     Some(Order::Stop) | None => {
+                        // What is on its way may take longer than there is time.
                         self.keep().await;
-                        return true;
+                        self.draining.is_stopping = true;
                     }
                 },
                 Some(done) = self.on_their_way.next() => self.done(done),
-                Some(page) = self.pages.pages.recv(), if self.deliveries.room() >= PAGE => self.take(&page),
+                Some(page) = self.pages.pages.recv(), if !self.draining.is_on() && self.deliveries.room() >= PAGE => {
+                    self.take(&page);
+                }
                 () = due => {}
                 _ = keep.tick() => {
                     self.keep().await;
                     if !self.project.is_home_of(&cursor) {
-                        return false;
+                        return self.draining.is_stopping;
                     }
                 }
             }
@@ -404,15 +439,13 @@ impl Worker {
         }
     }
 
-    #[cfg(feature = "admin")]
+    /// Begins again behind an event. Nothing is on its way.
     fn replay(&mut self, after: u64) {
         let after = after.min(self.deliveries.settled_to());
         let is_paused = self.deliveries.is_paused();
         let config = &self.webhook.config;
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };
         self.replayed_to = self.replayed_to.max(self.deliveries.sent_to());
-        // What is on its way counts for nothing any more.
-        self.on_their_way.clear();
         self.pages = Pages::start(&self.project, self.webhook.types(), after);
         self.deliveries = Deliveries::new(batching, after, after);
         if is_paused {
@@ -435,7 +468,10 @@ impl Worker {
 
     /// Keeps where the endpoint is, so that it goes on there after a restart.
     async fn keep(&mut self) {
-        let here @ (settled_to, is_paused) = (self.deliveries.settled_to(), self.deliveries.is_paused());
+        let settled_to = self.deliveries.settled_to();
+        // What is to be sent again is so after a restart too.
+        let settled_to = self.draining.replay_after.map_or(settled_to, |after| after.min(settled_to));
+        let here @ (settled_to, is_paused) = (settled_to, self.deliveries.is_paused());
         if here == self.kept {
             return;
         }

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::sleep,
 };
 
@@ -36,6 +36,9 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The body of such an answer never ends.
 const ENDLESS: u16 = 206;
+
+/// This answer is given when the test lets it.
+const HELD: u16 = 207;
 
 /// A request that an endpoint got.
 #[derive(Debug, Clone)]
@@ -66,6 +69,8 @@ struct Endpoint {
     address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
     news: watch::Receiver<usize>,
+    /// So many answers that are held are given.
+    let_go: Arc<Semaphore>,
 }
 
 impl Endpoint {
@@ -81,9 +86,11 @@ impl Endpoint {
         let got = Arc::<Mutex<Vec<Got>>>::default();
         let (told, news) = watch::channel(0);
         let (kept, answers) = (Arc::clone(&got), Arc::new(answers));
-        let told = Arc::new(told);
+        let (told, let_go) = (Arc::new(told), Arc::new(Semaphore::new(0)));
+        let held = Arc::clone(&let_go);
         let answer = move |headers: HeaderMap, body: Bytes| {
             let (kept, answers, told) = (Arc::clone(&kept), Arc::clone(&answers), Arc::clone(&told));
+            let held = Arc::clone(&held);
             async move {
                 standardwebhooks::Webhook::new(SECRET).unwrap().verify(&body, &headers).unwrap();
                 let text = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -101,8 +108,10 @@ impl Endpoint {
                 let status = request.status;
                 kept.lock().unwrap().push(request);
                 told.send_modify(|count| *count += 1);
-                if status == 0 {
-                    std::future::pending::<()>().await;
+                match status {
+                    0 => std::future::pending().await,
+                    HELD => held.acquire().await.unwrap().forget(),
+                    _ => {}
                 }
                 let body = match status {
                     ENDLESS => Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()),
@@ -114,7 +123,7 @@ impl Endpoint {
         };
         let app = axum::Router::new().route("/told", post(answer));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, got, news }
+        Self { address, got, news, let_go }
     }
 
     fn webhook(&self, name: &str) -> WebhookConfig {
@@ -475,6 +484,80 @@ async fn a_reload_takes_files_that_were_renewed_in_their_places() {
     server.reload().await.unwrap();
     assert_eq!(soon("carol's", shown.recv()).await.unwrap(), new.cert.der().to_vec());
     assert!(shown.try_recv().is_err(), "nobody was told of carol before");
+}
+
+#[tokio::test]
+async fn a_reload_sends_nothing_again_that_is_on_its_way() {
+    let is_alice = |events: &[Value]| events.iter().any(|event| is(event, "user.online", "alice"));
+    let mut endpoint = Endpoint::start(move |events| if is_alice(events) { HELD } else { 200 }).await;
+    let mut webhook = endpoint.webhook("one");
+    webhook.types = vec!["user.online".to_owned()];
+    webhook.target.timeout = Duration::from_secs(20);
+    let mut config = rtm_server::ServerConfig::default();
+    config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+    config.projects = vec![app_id().into()];
+    let mut told = HookConfig::new(app_id());
+    told.webhooks = vec![webhook];
+    config.hooks = vec![told];
+    let mut next = config.clone();
+    next.hooks[0].webhooks[0].batch_max = 7;
+    let server = rtm_server::ServerBuilder::from(config).config_source(move || Ok::<_, String>(next.clone()));
+    let server = server.start().await.unwrap();
+    comes_and_goes(&server, "alice", "room").await;
+    endpoint.until("a request", |endpoint| !endpoint.got().is_empty()).await;
+    server.reload().await.unwrap();
+    comes_and_goes(&server, "bob", "room").await;
+    endpoint.let_go.add_permits(1);
+    endpoint.until_taken("user.online", "bob").await;
+    let got = endpoint.got();
+    assert_eq!(got.iter().filter(|got| is_alice(&got.events())).count(), 1, "{got:?}");
+}
+
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn a_replay_waits_for_what_is_on_its_way() {
+    let mut endpoint = Endpoint::start(|_| HELD).await;
+    let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
+    let mut webhook = endpoint.webhook("one");
+    webhook.types = vec!["user.online".to_owned()];
+    webhook.target.timeout = Duration::from_secs(20);
+    let server = server_with(|config| {
+        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.admin.keys = vec![key];
+        let mut told = HookConfig::new(app_id());
+        told.webhooks = vec![webhook];
+        config.hooks = vec![told];
+    })
+    .await;
+    let admin = server.admin_addrs()[0];
+    let call = async |method: &str, path: &str, body: &str| {
+        let len = body.len();
+        let answer = http(admin, format!(
+            "{method} /admin/v1/projects/{APP}/webhooks/one{path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\n\
+             Content-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+        ))
+        .await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.json()
+    };
+    comes_and_goes(&server, "alice", "room").await;
+    endpoint.until("a request", |endpoint| !endpoint.got().is_empty()).await;
+    call("POST", "/replay", r#"{"after":0}"#).await;
+    endpoint.let_go.add_permits(1);
+    endpoint.until("the event again", |endpoint| endpoint.got().len() == 2).await;
+    let taken = async || {
+        let answer = call("GET", "/attempts", "").await;
+        answer["items"].as_array().unwrap().iter().filter(|attempt| attempt["taken"] == true).count()
+    };
+    assert_eq!(taken().await, 1, "the first request was answered before the second one went");
+    assert!(!endpoint.got()[0].is_replay && endpoint.got()[1].is_replay);
+    endpoint.let_go.add_permits(1);
+    soon("the answer to the second one", async {
+        while taken().await < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[cfg(feature = "admin")]
