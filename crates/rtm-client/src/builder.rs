@@ -363,7 +363,8 @@ impl ClientBuilder {
     }
 
     /// Continues a session of [`Client::session`]: the next `login` of the same user resumes it, if it was online within the last
-    /// two minutes. On the native wire only. With the feature `serde` a session can be saved, and continue in another process:
+    /// two minutes. If that login fails, the one after it does. On the native wire only. With the feature `serde` a session can be
+    /// saved, and continue in another process:
     ///
     /// ```no_run
     /// # #[cfg(feature = "serde")]

@@ -112,7 +112,8 @@ impl Connection {
         Self { state: State::Out { saved: None }, lasting: Lasting::new(config, seed) }
     }
 
-    /// A connection whose first `login` goes on with a saved session, if it is of the same user.
+    /// A connection whose first `login` goes on with a saved session, if it is of the same user. Where that login fails, the
+    /// next one does, unless the server said that the session is over.
     #[must_use]
     pub fn with_session(config: Config, seed: u64, session: Session) -> Self {
         let mut connection = Self::new(config, seed);
@@ -342,18 +343,7 @@ impl Connection {
     /// The session, if there is one that can be resumed.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        let account = self.account()?;
-        Some(Session {
-            user_id: account.credentials.user_id.clone(),
-            instance: account.instance.clone(),
-            ticket: account.ticket?,
-            received: self.lasting.stream.received(),
-            consumed: self.lasting.stream.consumed(),
-            next_request: self.lasting.next_request,
-            channels: account.intent.joined().cloned().collect(),
-            subscriptions: account.intent.subscriptions.clone(),
-            attributes: account.intent.attributes.clone(),
-        })
+        self.account()?.session(&self.lasting)
     }
 
     /// Who is logged in or logging in.
@@ -437,6 +427,9 @@ impl Connection {
         let End { error, is_aborted, reason } = end;
         let next = if is_aborted { State::Aborted } else { State::Out { saved: None } };
         let State::In(mut account) = mem::replace(&mut self.state, next) else { return };
+        if let State::Out { saved } = &mut self.state {
+            *saved = account.session_to_resume(reason, &self.lasting).map(Box::new);
+        }
         Active { account: &mut account, lasting: &mut self.lasting, now }.end_calls(error.kind());
         self.lasting.changed(self.state(), reason);
         if account.login.is_some() {

@@ -2,7 +2,7 @@
 
 use std::{mem, time::Instant};
 
-use rtm_codec::{CloseReason, ErrorKind, InstanceId, RequestId, SessionTicket, Token};
+use rtm_codec::{CloseReason, ErrorKind, InstanceId, RequestId, Seq, SessionTicket, Token};
 
 use super::lasting::Lasting;
 use crate::{
@@ -104,6 +104,28 @@ impl Account {
             attributes: saved.attributes,
             ..Intent::default()
         };
+    }
+
+    /// The session, if there is one that can be resumed.
+    pub(super) fn session(&self, lasting: &Lasting) -> Option<Session> {
+        Some(Session {
+            user_id: self.credentials.user_id.clone(),
+            instance: self.instance.clone(),
+            ticket: self.ticket?,
+            received: lasting.stream.received(),
+            consumed: Seq(lasting.stream.consumed().0.saturating_sub(self.unconsumed)),
+            next_request: lasting.next_request,
+            channels: self.intent.joined().cloned().collect(),
+            subscriptions: self.intent.subscriptions.clone(),
+            attributes: self.intent.attributes.clone(),
+        })
+    }
+
+    /// The saved session that the next login may go on with, where this one ends for `reason` before a server took it.
+    pub(super) fn session_to_resume(&self, reason: Reason, lasting: &Lasting) -> Option<Session> {
+        let is_over = matches!(reason, Reason::Logout | Reason::BannedByServer)
+            || matches!(self.lost_by, Some(CloseReason::RemoteLogin | CloseReason::Replaced));
+        if self.login.is_none() || is_over { None } else { self.session(lasting) }
     }
 
     /// Logins present this token from now on.

@@ -289,6 +289,54 @@ fn what_was_received_and_not_consumed_when_a_session_was_saved_is_a_gap() {
 }
 
 #[test]
+fn a_saved_session_is_resumed_by_the_first_login_that_reaches_the_server() {
+    let mut peer = Peer::online();
+    peer.message("one");
+    peer.message("two");
+    peer.consume(3);
+    let session = peer.connection.session().unwrap();
+
+    let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session));
+    peer.login();
+    peer.dial_failed(false);
+    peer.expect_state(State::Connecting, Reason::Login);
+    peer.expect_state(State::Disconnected, Reason::LoginFailure);
+    peer.login();
+    peer.open();
+    peer.pass(SECOND * 20);
+    peer.expect_state(State::Connecting, Reason::Login);
+    peer.expect_state(State::Disconnected, Reason::LoginTimeout);
+    peer.forget_all();
+    peer.login();
+    let login = peer.open();
+    let resume = login.resume.unwrap();
+    assert_eq!((resume.ticket, resume.received), (ticket(1), Seq(2)));
+    peer.welcome(Resumption::Resumed);
+    peer.expect_state(State::Connecting, Reason::Login);
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    peer.expect_gap(Some(1), GapReason::Missing);
+}
+
+#[test]
+fn a_saved_session_that_is_over_is_not_resumed_by_the_next_login() {
+    let session = Peer::online().connection.session().unwrap();
+    for end in [Some(CloseReason::RemoteLogin), Some(CloseReason::Replaced), Some(CloseReason::Banned), None] {
+        let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session.clone()));
+        peer.login();
+        assert!(peer.open().resume.is_some());
+        match end {
+            Some(reason) => peer.close(reason),
+            None => peer.logout().unwrap(),
+        }
+        assert_eq!(peer.connection.state(), State::Disconnected, "{end:?}");
+        peer.pass(SECOND * 3);
+        peer.forget_all();
+        peer.login();
+        assert_eq!(peer.open().resume, None, "{end:?}");
+    }
+}
+
+#[test]
 fn a_saved_session_of_another_user_is_left_alone() {
     let session = Peer::online().connection.session().unwrap();
     let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session));
