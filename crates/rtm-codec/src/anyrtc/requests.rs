@@ -47,6 +47,12 @@ impl Echo {
         self
     }
 
+    /// The same, however long it is: the SDK looks for its own text in the answer.
+    fn whole_name(mut self, name: &Str<'_>) -> Self {
+        self.name = CompactString::new(name.as_str());
+        self
+    }
+
     fn peer(mut self, peer: &Str<'_>) -> Self {
         self.peer = echoed(peer);
         self
@@ -103,7 +109,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Asked>,
         }
         Cmd::GetUserAttributes => {
             let it = content.read::<shapes::GetUserAttributes<'_>>()?;
-            (echo.msg_id(it.msg_id).name(&it.user_id), get_user_attributes(&it))
+            (echo.msg_id(it.msg_id).whole_name(&it.user_id), get_user_attributes(&it))
         }
         Cmd::JoinChannel => {
             let it = content.read::<shapes::OnlyChanId<'_>>()?;

@@ -248,6 +248,17 @@ fn javascript_s_spellings_are_taken() {
 }
 
 #[test]
+fn a_read_of_attributes_is_answered_with_the_user_that_it_names_however_long() {
+    let mut server = server_of_sdk();
+    let name = "u".repeat(5000);
+    let packet = envelope("GetUserAttributes", &format!(r#"{{"MsgId":1,"UserId":"{name}"}}"#));
+    let id = asked(&mut server, &packet);
+    refused(&mut server, id, ErrorKind::InvalidArgument);
+    let answer = written_by_server(&mut server);
+    assert!(answer.contains(&format!(r#"\"QueryUserId\":\"{name}\""#)), "{answer}");
+}
+
+#[test]
 fn a_number_is_read_as_it_is_written() {
     for (written, read) in [
         ("0", Some(0)),
