@@ -87,7 +87,8 @@ impl Core {
         answer: fn(Revision) -> Answer,
     ) -> Option<Result<Answer, Refusal>> {
         let ChannelAttributeTarget { channel_id, notify, expected_revision: expected } = target;
-        if let Err(refusal) = edit.check().and_then(|()| self.jobs.check_room()) {
+        let abilities = self.hub.sessions.get(asker.session)?.terms.abilities();
+        if let Err(refusal) = edit.check(abilities).and_then(|()| self.jobs.check_room()) {
             return Some(Err(refusal));
         }
         let writer = self.user_id_of(asker.session)?;

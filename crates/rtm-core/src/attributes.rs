@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use rtm_codec::{
-    Answer, AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event, GetChannelAttributes,
-    GetUserAttributes, Refusal, Revision, Text, UserId, limits,
+    Abilities, Answer, AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event,
+    GetChannelAttributes, GetUserAttributes, Refusal, Revision, Text, UserId, limits,
 };
 
 use super::{Core, Now, arena::SessionKey, away::ChannelNews, notes::Asker};
@@ -55,13 +55,16 @@ pub(super) enum Edit {
 }
 
 impl Edit {
-    /// A call that names nothing is a mistake, but for those that replace all.
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    /// A call that names nothing is a mistake, but for those that replace all. Of a list of keys the vendor's wire leaves out
+    /// those that cannot be, and judges an empty one itself.
+    pub(super) fn check(&self, abilities: Abilities) -> Result<(), Refusal> {
         match self {
             Self::Merge(attributes) if attributes.is_empty() => {
                 Err(Refusal::new(ErrorKind::InvalidArgument, "no attribute is given"))
             }
-            Self::Delete(keys) if keys.is_empty() => Err(Refusal::new(ErrorKind::InvalidArgument, "no key is given")),
+            Self::Delete(keys) if keys.is_empty() && abilities.resume => {
+                Err(Refusal::new(ErrorKind::InvalidArgument, "no key is given"))
+            }
             _ => Ok(()),
         }
     }
@@ -113,8 +116,8 @@ impl Core {
         edit: Edit,
         answer: Answer,
     ) -> Result<Answer, Refusal> {
-        edit.check()?;
         let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
+        edit.check(session.terms.abilities())?;
         let repeats_attributes =
             session.terms.abilities().repeats_attributes && self.config.settings.keep_attributes_on_return;
         let may_be_echo = session.terms.take_echo(now.instant) && repeats_attributes;

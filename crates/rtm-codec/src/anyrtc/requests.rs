@@ -101,7 +101,8 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Asked>,
         }
         Cmd::DeleteUserAttributes => {
             let it = content.read::<shapes::DeleteUserAttributes<'_>>()?;
-            (echo.msg_id(it.msg_id), keys(&it.keys.0).map(|keys| DeleteLocalUserAttributesByKeys { keys }.into()))
+            let command = keys_to_delete(&it.keys.0).map(|keys| DeleteLocalUserAttributesByKeys { keys }.into());
+            (echo.msg_id(it.msg_id), command)
         }
         Cmd::ClearUserAttributes => {
             let it = content.read::<shapes::OnlyMsgId>()?;
@@ -231,7 +232,7 @@ fn delete_chan_attributes(it: &shapes::DeleteChanAttributes<'_>) -> Result<Comma
             notify: it.notify.0,
             expected_revision: None,
         },
-        keys: keys(&it.keys.0)?,
+        keys: keys_to_delete(&it.keys.0)?,
     }
     .into())
 }
@@ -308,6 +309,14 @@ fn keys<const MAX: usize>(list: &List<Str<'_>, MAX>) -> Result<Vec<AttributeKey>
         return Err(Refusal::new(ErrorKind::InvalidArgument, &format!("there are more than {MAX} keys")));
     }
     Ok(items.iter().filter_map(|key| AttributeKey::new(key.as_str()).ok()).collect())
+}
+
+/// The same, of which there may be none: to delete what cannot be is no error. A list that names nothing is one.
+fn keys_to_delete<const MAX: usize>(list: &List<Str<'_>, MAX>) -> Result<Vec<AttributeKey>, Refusal> {
+    if list.items.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Refusal::new(ErrorKind::InvalidArgument, "no key is given"));
+    }
+    keys(list)
 }
 
 fn attributes<const MAX: usize>(entries: &Entries<'_, MAX>) -> Result<BTreeMap<AttributeKey, Text>, Refusal> {

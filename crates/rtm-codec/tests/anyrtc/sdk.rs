@@ -248,6 +248,25 @@ fn javascript_s_spellings_are_taken() {
 }
 
 #[test]
+fn keys_that_cannot_be_are_left_out_of_what_is_to_be_deleted_and_an_empty_list_is_refused() {
+    let mut server = server_of_sdk();
+    let mut read = |cmd: &str, keys: &str| {
+        let content = format!(r#"{{"MsgId":1,"ChanId":"den","Keys":{}}}"#, serde_json::to_string(keys).unwrap());
+        match read_by_server(&mut server, &envelope(cmd, &content)).remove(0) {
+            ClientFrame::Request { command: Command::DeleteLocalUserAttributesByKeys(delete), .. } => Ok(delete.keys),
+            ClientFrame::Request { command: Command::DeleteChannelAttributesByKeys(delete), .. } => Ok(delete.keys),
+            ClientFrame::BadRequest { refusal, .. } => Err(refusal.kind),
+            other => panic!("{other:?}"),
+        }
+    };
+    for cmd in ["DeleteUserAttributes", "DeleteChanAttributes"] {
+        assert_eq!(read(cmd, r#"["no key of anything","city"]"#), Ok(vec![key("city")]), "{cmd}");
+        assert_eq!(read(cmd, r#"["no key of anything"]"#), Ok(Vec::new()), "{cmd}");
+        assert_eq!(read(cmd, "[]"), Err(ErrorKind::InvalidArgument), "{cmd}");
+    }
+}
+
+#[test]
 fn a_read_of_attributes_is_answered_with_the_user_that_it_names_however_long() {
     let mut server = server_of_sdk();
     let name = "u".repeat(5000);

@@ -139,6 +139,12 @@ fn empty_values_and_calls_that_name_nothing_are_refused() {
     assert_eq!(world.call(alice, delete(&[])).unwrap_err().kind, ErrorKind::InvalidArgument);
     assert_eq!(world.call(alice, add_channel(&[])).unwrap_err().kind, ErrorKind::InvalidArgument);
     assert_eq!(world.call(alice, get("alice")).unwrap(), attributes(&[("a", "1")]));
+    // The vendor's wire reads a list of keys that cannot be as one without any.
+    let bob = world.login_vendor("bob");
+    world.call(bob, delete(&[])).unwrap();
+    let of_channel = DeleteChannelAttributesByKeys { target: target("r"), keys: Vec::new() };
+    assert_eq!(world.call(alice, of_channel.clone()).unwrap_err().kind, ErrorKind::InvalidArgument);
+    world.call(bob, of_channel).unwrap();
     // An empty set clears.
     world.call(alice, set(&[])).unwrap();
     assert_eq!(world.call(alice, get("alice")).unwrap(), BTreeMap::new());
