@@ -122,6 +122,10 @@ impl Core {
             }
             GatewayRequest::Connect { user_id, token, .. } => {
                 let session = self.gateway_session(now, user_id.as_ref(), token.as_ref())?;
+                // The SDK asks again. A login that is refused later on it would take for the end.
+                if self.is_full_for(user_id.as_ref(), self.hub.conns.len()) {
+                    return Ok(Some(GatewayAnswer::TryAgain));
+                }
                 return Ok(Some(GatewayAnswer::Connect { session, addresses: Vec::new() }));
             }
             GatewayRequest::OfflineMessages { caller, page } => {

@@ -212,6 +212,10 @@ impl Core {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(now, conn, login.abilities, refusal),
         };
+        // This connection counts, too.
+        if self.is_full_for(Some(&user_id), self.hub.conns.len().saturating_sub(1)) {
+            return self.wait_or_refuse(now, conn, FULL_PAUSE, too_many_connections(), &user_id, login);
+        }
         let user = self.users.intern(&user_id);
         let arrival = self.arrival(user, Visitor::of(&login));
         let is_here = !matches!(arrival, Arrival::New(None)) || self.edge.is_none();
@@ -272,8 +276,21 @@ impl Core {
         user_id: &UserId,
         login: Box<Login>,
     ) {
+        self.wait_or_refuse(now, conn, wait, Refusal::too_often(wait), user_id, login);
+    }
+
+    /// A login cannot be taken now. It is looked at again after `wait` where the refusal would be the end of its client.
+    fn wait_or_refuse(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        wait: Duration,
+        refusal: Refusal,
+        user_id: &UserId,
+        login: Box<Login>,
+    ) {
         if !login.abilities.gives_up || !self.logins.has_room(user_id) {
-            return self.refuse(now, conn, login.abilities, Refusal::too_often(wait));
+            return self.refuse(now, conn, login.abilities, refusal);
         }
         self.logins.waiting.insert(conn, login);
         self.hub.timers.push(now.instant + wait, Due::Login(conn));
@@ -338,13 +355,20 @@ impl Core {
             }
             result => result?,
         };
-        let most = self.config.quotas.max_connections;
-        if most != 0 && self.hub.conns.len() > most && self.session_of(&user_id).is_none() {
-            self.hub.counters.beyond(Quota::Connections);
-            let what = "the project has as many connections as it may have (max_connections)";
-            return Err(Refusal::new(ErrorKind::TooOften, what));
-        }
         Ok((user_id, life))
+    }
+
+    /// Whether the project has as many connections beside a user's as it may have, and the user has no session to come back
+    /// to. Those whose login waits do not count: they may be waiting for each other.
+    pub(super) fn is_full_for(&mut self, user_id: Option<&UserId>, others: usize) -> bool {
+        let most = self.config.quotas.max_connections;
+        let is_full = most != 0
+            && others.saturating_sub(self.logins.waiting.len()) >= most
+            && user_id.is_none_or(|user_id| self.session_of(user_id).is_none());
+        if is_full {
+            self.hub.counters.beyond(Quota::Connections);
+        }
+        is_full
     }
 
     pub(super) fn refuse(&mut self, now: Now, conn: ConnId, abilities: Abilities, refusal: Refusal) {
@@ -353,14 +377,19 @@ impl Core {
         self.hub.close(now, conn, Outgoing::Hangup);
     }
 
-    /// Whether a login would be let in, by its token and by who is banned. Changes nothing.
+    /// Whether a login would be let in, by its token, by who is banned and by how many are there. Changes nothing.
     ///
     /// # Errors
     ///
     /// What the login would be refused with.
     pub fn check_login(&mut self, now: Now, login: &Login) -> Result<(), Refusal> {
         let now = self.time(now);
-        self.admit(now, login).map(drop)
+        let (user_id, _) = self.admit(now, login)?;
+        // A login that would wait is not refused.
+        match !login.abilities.gives_up && self.is_full_for(Some(&user_id), self.hub.conns.len()) {
+            true => Err(too_many_connections()),
+            false => Ok(()),
+        }
     }
 
     /// A random user id that nobody has.
@@ -523,6 +552,13 @@ impl Core {
     }
 }
 
+fn too_many_connections() -> Refusal {
+    let what = "the project has as many connections as it may have (max_connections)";
+    Refusal::new(ErrorKind::TooOften, what)
+}
+
+/// When a login is looked at again that waits for another connection to go: as often as the vendor's SDK asks the gateway.
+const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// How many logins a user may make for each one that one of its client objects may make.
 const USER_LOGINS: u32 = 10;
 /// How many logins of a user may wait, and how many in all.

@@ -2,7 +2,7 @@
 
 use rtm_codec::{
     CallLimits, ChannelAttributeTarget, ErrorKind, JoinChannel, LeaveChannel, MessageId, Refusal, SendChannelMessage,
-    SendMessageToPeer, SendOutcome, SetChannelAttributes,
+    SendMessageToPeer, SendOutcome, SetChannelAttributes, anyrtc::gateway::GatewayAnswer,
 };
 use rtm_core::{Quota, Quotas, store::StoredBytes};
 
@@ -32,6 +32,28 @@ fn a_login_beyond_the_connections_is_refused_by_their_name() {
     // Who is there may come back, although its old connection still counts.
     let again = world.resume(alice);
     assert!(world.is_welcome(again));
+}
+
+#[test]
+fn a_login_of_the_vendors_sdk_beyond_the_connections_waits_for_one_to_go() {
+    let mut world = with(|quotas| quotas.max_connections = 2);
+    let (alice, bob) = (world.login_vendor("alice"), world.login_vendor("bob"));
+    let asks = |world: &mut World, user: Option<&str>| world.ask(connect(user, None)).1;
+    assert_eq!(asks(&mut world, Some("carol")), GatewayAnswer::TryAgain);
+    assert_eq!(asks(&mut world, None), GatewayAnswer::TryAgain, "of one who is to get an id");
+    assert!(matches!(asks(&mut world, Some("alice")), GatewayAnswer::Connect { .. }), "who is there may come back");
+    // The gateway has let two in, and somebody else was quicker.
+    let late = ["carol", "dave"].map(|user| world.try_login(vendor_login_of(user)));
+    world.advance(secs(10));
+    for client in late {
+        assert!(world.is_open(client) && !world.is_welcome(client));
+    }
+    world.logout(alice);
+    world.advance(secs(2));
+    assert_eq!(late.map(|client| world.is_welcome(client)), [true, false], "that both wait is no reason to wait");
+    world.logout(bob);
+    world.advance(secs(2));
+    assert!(world.is_welcome(late[1]));
 }
 
 #[test]
