@@ -157,8 +157,9 @@ impl Core {
 
     /// A client asks for its stored messages, and has those up to a place. Says whether there may be some for it.
     pub(super) fn may_fetch(&mut self, now: Now, session: SessionKey, after: Option<Place>) -> bool {
-        if let Some(after) = after {
-            self.confirm_page(session, after);
+        match after {
+            Some(after) => self.confirm_page(session, after),
+            None => self.asked_for_stored(now, session),
         }
         let Some(mail) = self.hub.sessions.get_mut(session).map(|session| &mut session.mail) else { return true };
         if mail.fetch(now.instant) {

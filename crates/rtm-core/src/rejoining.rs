@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{ChannelId, Event, limits};
+use rtm_codec::{Answer, ChannelId, Event, LeaveChannel, limits};
 
-use super::{Core, LossReason, Now, arena::SessionKey, away::gap, notes::Queued};
+use super::{Core, LossReason, Now, arena::SessionKey, attributes::Edit, away::gap, notes::Queued};
 
 /// The channels that a connected client has yet to join again, and their events.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl Rejoining {
     /// Whether the client has yet to join a channel.
     pub(super) fn awaits(&self, channel_id: &ChannelId) -> bool {
         self.channels.iter().any(|awaited| awaited.channel_id == *channel_id)
+    }
+
+    /// The channels that the client has yet to join.
+    fn channel_ids(&self) -> impl Iterator<Item = &ChannelId> {
+        self.channels.iter().map(|awaited| &awaited.channel_id)
     }
 
     /// All that is held, in order, behind what is to be said of the lost ones.
@@ -143,6 +148,25 @@ impl Core {
             session.rejoining = None;
         }
         held
+    }
+
+    /// A client asks for its stored messages. The vendor's SDK does so after a login of its application and never when it comes
+    /// back by itself: if this one seemed to come back, the server has not heard of a logout. What it had before that is over.
+    pub(super) fn asked_for_stored(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        if !session.terms.abilities().repeats_attributes {
+            return;
+        }
+        let channels: Vec<_> =
+            session.rejoining.iter().flat_map(|rejoining| rejoining.channel_ids().cloned()).collect();
+        if session.terms.expects_echo(now.instant) {
+            // None of what is there can be too much.
+            let _ = self.write_user_attributes(now, key, Edit::Clear, Answer::ClearLocalUserAttributes(()));
+        }
+        for channel_id in channels {
+            // It is out of those where it was away for too long.
+            let _ = self.leave(now, key, &LeaveChannel { channel_id });
+        }
     }
 
     /// A client that has not joined all of its channels again in time gets their events all the same.

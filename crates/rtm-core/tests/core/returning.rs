@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use rtm_codec::{
-    AppId, CallLimits, ChannelAttributeTarget, ErrorKind, Event, JoinChannel, LeaveChannel, MessageId, RtmMessage,
-    SendChannelMessage, SendOutcome, SetChannelAttributes, SetLocalUserAttributes,
+    AppId, CallLimits, ChannelAttributeTarget, ErrorKind, Event, GetUserAttributes, JoinChannel, LeaveChannel,
+    MessageId, RtmMessage, SendChannelMessage, SendOutcome, SetChannelAttributes, SetLocalUserAttributes,
     anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
 };
 
@@ -193,6 +193,40 @@ fn who_leaves_instead_gets_nothing_of_the_channel() {
     world.call(again, LeaveChannel { channel_id: room("r") }).unwrap();
     world.advance(secs(20));
     assert_eq!(words(&mut world, again), [""; 0]);
+}
+
+/// The SDK fetches its stored messages after a login of its application, and not when it comes back by itself.
+#[test]
+fn a_login_after_a_logout_that_was_not_heard_begins_with_nothing() {
+    let mut world = World::new();
+    let (alice, bob) = both_in(&mut world, &["r", "s"]);
+    world.call(alice, SetLocalUserAttributes { attributes: attributes(&[("mood", "good")]) }).unwrap();
+    world.cut(alice);
+    say(&mut world, bob, "r", 1, "one");
+    let again = come_back(&mut world, alice);
+    // Its application may be quicker than its fetch.
+    world.call(again, join("s")).unwrap();
+    assert_eq!(fetched(&mut world), [""; 0]);
+    world.advance(secs(2));
+    assert_eq!(words(&mut world, bob), ["alice left", "1 members"]);
+    let of_alice =
+        |world: &mut World, client: C| world.call(client, GetUserAttributes { user_id: uid("alice"), keys: None });
+    assert_eq!(of_alice(&mut world, bob).unwrap(), attributes(&[]));
+    say(&mut world, bob, "r", 2, "two");
+    say(&mut world, bob, "s", 3, "three");
+    world.advance(secs(11));
+    assert_eq!(words(&mut world, again), ["2 members", "three"]);
+    // What it sets now is no repetition of what it had.
+    world.call(again, SetLocalUserAttributes { attributes: attributes(&[("mood", "bad"), ("city", "x")]) }).unwrap();
+    world.cut(again);
+    let again = come_back(&mut world, again);
+    world.call(again, SetLocalUserAttributes { attributes: attributes(&[("city", "x")]) }).unwrap();
+    assert_eq!(of_alice(&mut world, bob).unwrap().len(), 2, "it comes back by itself");
+    world.cut(again);
+    let again = come_back(&mut world, again);
+    fetched(&mut world);
+    world.call(again, SetLocalUserAttributes { attributes: attributes(&[("city", "x")]) }).unwrap();
+    assert_eq!(of_alice(&mut world, bob).unwrap(), attributes(&[("city", "x")]), "its application sets these");
 }
 
 #[test]
