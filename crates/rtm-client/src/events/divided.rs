@@ -40,14 +40,13 @@ struct Part {
 /// What waits for one reader.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Each with its place in the whole stream; a copy of what every part is told has none.
+    /// Each with its place in the whole stream; a copy of what every part is told has none, nor has the gap that tells of
+    /// those dropped.
     events: VecDeque<(Option<u64>, RtmEvent)>,
     /// How many of them may be dropped: they have a place, and the server told them.
     droppable: usize,
     /// How many of those may wait, if the oldest are dropped beyond that.
     most: Option<usize>,
-    /// How many were dropped since the reader was told.
-    dropped: u64,
     reader: Option<Waker>,
 }
 
@@ -136,17 +135,10 @@ impl Divided {
 
     /// The next event of a part, or of the rest.
     pub(super) fn take(&mut self, id: Option<PartId>) -> Option<Taken> {
-        let (waiting, channel_id) = match id {
-            None => (&mut self.rest, None),
-            Some(id) => {
-                let part = self.parts.iter_mut().find(|part| part.id == id)?;
-                (&mut part.waiting, part.picker.channel_id.as_ref())
-            }
+        let waiting = match id {
+            None => &mut self.rest,
+            Some(id) => &mut self.part(id)?.waiting,
         };
-        if waiting.dropped > 0 {
-            let lost = Some(std::mem::take(&mut waiting.dropped));
-            return Some((RtmEvent::gap(channel_id.cloned(), lost, GapReason::Lossy), 0));
-        }
         let (place, event) = waiting.events.pop_front()?;
         waiting.droppable -= usize::from(place.is_some() && is_droppable(&event));
         Some((event, place.map_or(0, |place| self.ledger.take(place))))
@@ -172,9 +164,7 @@ impl Divided {
     /// Everybody who waits, and has something to take now.
     pub(super) fn take_woken(&mut self) -> Vec<Waker> {
         let all = self.parts.iter_mut().map(|part| &mut part.waiting).chain([&mut self.rest]);
-        all.filter(|waiting| !waiting.events.is_empty() || waiting.dropped > 0)
-            .filter_map(|waiting| waiting.reader.take())
-            .collect()
+        all.filter(|waiting| !waiting.events.is_empty()).filter_map(|waiting| waiting.reader.take()).collect()
     }
 
     /// Everybody who waits.
@@ -190,7 +180,7 @@ impl Divided {
     fn drop_oldest(&mut self) -> u32 {
         let mut taken = 0;
         for part in &mut self.parts {
-            while let Some(place) = part.waiting.drop_oldest() {
+            while let Some(place) = part.waiting.drop_oldest(part.picker.channel_id.as_ref()) {
                 taken += self.ledger.take(place);
             }
         }
@@ -220,7 +210,7 @@ impl Waiting {
     /// Tells a reader what concerns all parts. Copies behind each other that say the same become one, so that a reader who
     /// takes nothing holds few.
     fn copy(&mut self, event: &RtmEvent) {
-        let latest = self.events.iter_mut().rev().take_while(|(place, _)| place.is_none());
+        let latest = self.events.iter_mut().rev().take_while(|(place, event)| place.is_none() && !is_lossy(event));
         for (_, known) in latest {
             match (known, event) {
                 (
@@ -237,15 +227,20 @@ impl Waiting {
         self.events.push_back((None, event.clone()));
     }
 
-    /// Drops the oldest event that may be dropped, if there are too many. Says which place it had.
-    fn drop_oldest(&mut self) -> Option<u64> {
+    /// Drops the oldest event that may be dropped, if there are too many. Says which place it had. A gap comes where the first
+    /// one was, after all that is older, and counts those that are dropped before it is read.
+    fn drop_oldest(&mut self, channel_id: Option<&ChannelId>) -> Option<u64> {
         if self.droppable <= self.most? {
             return None;
         }
         let oldest = self.events.iter().position(|(place, event)| place.is_some() && is_droppable(event))?;
         let (place, _) = self.events.remove(oldest)?;
         self.droppable -= 1;
-        self.dropped += 1;
+        // What is older than the oldest that may be dropped is little.
+        match self.events.iter_mut().take(oldest).find(|(_, event)| is_lossy(event)) {
+            Some((_, RtmEvent::Gap { lost: Some(lost), .. })) => *lost += 1,
+            _ => self.events.insert(oldest, (None, RtmEvent::gap(channel_id.cloned(), Some(1), GapReason::Lossy))),
+        }
         place
     }
 }
@@ -280,6 +275,11 @@ fn concerns_all(event: &RtmEvent) -> bool {
         RtmEvent::Gap { channel_id: None, .. }
             | RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, .. }
     )
+}
+
+/// Whether an event tells what a lossy part dropped.
+fn is_lossy(event: &RtmEvent) -> bool {
+    matches!(event, RtmEvent::Gap { reason: GapReason::Lossy, .. })
 }
 
 /// Whether a lossy part may drop an event: what the client itself tells it may not.

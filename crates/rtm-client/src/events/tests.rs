@@ -128,6 +128,25 @@ fn a_lossy_part_drops_nothing_of_the_connection() {
 }
 
 #[test]
+fn a_lossy_part_tells_of_what_it_dropped_where_the_first_of_that_was() {
+    let (mut sender, mut events) = EventSender::new(NEVER);
+    let mut all = events.part(|_| true).lossy(1);
+    let state = |state| RtmEvent::connection_state_changed(state, ConnectionChangeReason::Login);
+    let (connecting, connected) = (state(ConnectionState::Connecting), state(ConnectionState::Connected));
+    let lossy = |lost| RtmEvent::gap(None, Some(lost), GapReason::Lossy);
+    send(&mut sender, [connecting.clone(), connected.clone(), message("a", 1), message("a", 2), message("a", 3)]);
+    let told: Vec<_> = std::iter::from_fn(|| all.try_recv()).collect();
+    assert_eq!(told, [connecting.clone(), connected, lossy(2), message("a", 3)]);
+    send(&mut sender, [gap(None), message("a", 4), gap(None), message("a", 5), connecting.clone(), message("a", 6)]);
+    let told: Vec<_> = std::iter::from_fn(|| all.try_recv()).collect();
+    assert_eq!(
+        told,
+        [gap(None), lossy(2), gap(None), connecting, message("a", 6)],
+        "one gap, once for those before it is read"
+    );
+}
+
+#[test]
 fn a_part_whose_closure_owns_another_part_can_be_dropped() {
     let (mut sender, mut events) = EventSender::new(NEVER);
     let inner = events.channel_part(&room("a"));
@@ -303,8 +322,14 @@ proptest! {
                     parts.insert(part, lossy);
                 }
                 Step::Drop(part) if part < parts.len() => {
-                    // The first that it has may say how many it dropped.
-                    parts[part].try_recv().into_iter().for_each(|event| note(event, &mut is_read, false));
+                    // What it has before its first message may say how many it dropped.
+                    while let Some(event) = parts[part].try_recv() {
+                        let is_message = event.server_received_ts().is_some();
+                        note(event, &mut is_read, false);
+                        if is_message {
+                            break;
+                        }
+                    }
                     drop(parts.remove(part));
                 }
                 Step::Lossy(..) | Step::Drop(_) => {}
