@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use crate::{
     address::Address,
     cause::{explained, explanation, transport_error},
-    handshake::{Bounded, HEAD_BYTES, is_lasting, location},
+    handshake::{Bounded, HEAD_BYTES, is_lasting, is_lasting_status, location},
     network::Network,
 };
 
@@ -116,7 +116,7 @@ impl GatewayError {
     fn is_lasting(&self) -> bool {
         match self {
             Self::Connect(error) => is_lasting(error),
-            Self::Status(status) => status.is_client_error(),
+            Self::Status(status) => is_lasting_status(*status),
             Self::Redirected(_) | Self::NotHttp => true,
             Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
         }

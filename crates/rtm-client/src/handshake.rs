@@ -54,7 +54,7 @@ impl OpenError {
         match self {
             Self::Io(error) => is_lasting(error),
             Self::Http(_) => false,
-            Self::Refused { status, .. } => status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused { status, .. } => is_lasting_status(*status),
             Self::NotHttp | Self::Redirected(_) | Self::NoWebSocket(_) => true,
         }
     }
@@ -87,6 +87,13 @@ pub(crate) fn location<B>(response: &Response<B>) -> Option<String> {
 /// is not trusted in a second either.
 pub(crate) fn is_lasting(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+}
+
+/// Whether a server that answers with this status answers likewise the next time. Those of a moment are a request that came
+/// too slowly, too early or too often.
+pub(crate) fn is_lasting_status(status: StatusCode) -> bool {
+    let passes = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+    status.is_client_error() && !passes
 }
 
 /// A stream of which only so many bytes are read: interim answers, of which a server may send any number, have no bound
@@ -247,6 +254,24 @@ mod tests {
             headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept_key(key.as_bytes())).unwrap());
             assert_eq!(check(&headers, key, None).is_ok(), is_good, "{connection}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_too_early_too_late_or_too_often_is_asked_again() {
+        for (status, is_lasting) in [
+            (400, true),
+            (404, true),
+            (407, true),
+            (408, false),
+            (425, false),
+            (429, false),
+            (500, false),
+            (503, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_lasting_status(status), is_lasting, "{status}");
+            assert_eq!(OpenError::Refused { status, text: String::new() }.is_lasting(), is_lasting, "{status}");
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio_socks::{Error as SocksError, tcp::Socks5Stream};
 use crate::{
     address::{Address, without_user},
     cause::{explained, said},
-    handshake::{Bounded, HEAD_BYTES},
+    handshake::{Bounded, HEAD_BYTES, is_lasting_status},
     network::{Connector, Io},
     tls::Trust,
 };
@@ -285,7 +285,7 @@ impl Server {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 (io::ErrorKind::InvalidInput, "wants a user and a password (HTTP status 407)".to_owned())
             }
-            status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+            status if is_lasting_status(status) => {
                 (io::ErrorKind::InvalidInput, format!("refuses with HTTP status {status}"))
             }
             status => (io::ErrorKind::ConnectionRefused, format!("answered with HTTP status {status}")),
