@@ -1,6 +1,11 @@
 //! Proxies between the client and its server: which one a gateway is reached by, and the way through it.
 
-use std::{error::Error, fmt, io, net::IpAddr, time::Duration};
+use std::{
+    error::Error,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -19,7 +24,7 @@ use tokio_socks::{Error as SocksError, tcp::Socks5Stream};
 use crate::{
     address::{Address, without_user},
     cause::{explained, said},
-    handshake::{Bounded, HEAD_BYTES, is_lasting_status},
+    handshake::{Bounded, HEAD_BYTES, is_lasting, is_lasting_status},
     network::{Connector, Io},
     tls::Trust,
 };
@@ -31,7 +36,8 @@ pub enum Proxy {
     /// No proxy, whatever the environment says.
     None,
     /// This proxy: an `http`, `https`, `socks5` or `socks5h` URL, with user and password if it asks for them. With
-    /// `socks5h`, `http` and `https` the proxy looks up the name of the server, with `socks5` this machine does.
+    /// `socks5h`, `http` and `https` the proxy looks up the name of the server; with `socks5` this machine does, and tries all of
+    /// its addresses.
     Url(String),
 }
 
@@ -226,8 +232,11 @@ impl Server {
         trust: &Trust,
         address: &Address,
     ) -> io::Result<Box<dyn Io>> {
-        let stream = connector.connect(&self.host, self.port).await;
-        let stream = stream.map_err(|error| self.explain(error.kind(), "cannot be reached", error))?;
+        if let Kind::Socks { looks_up: false } = self.kind {
+            let found = lookup_host((address.host.as_str(), address.port)).await?;
+            return self.connect_socks_to_any(connector, found).await;
+        }
+        let stream = self.reach(connector).await?;
         let through = async {
             match self.kind {
                 Kind::Http => self.connect_http(stream, address).await,
@@ -236,13 +245,19 @@ impl Server {
                     let stream = stream.map_err(|error| self.explain(error.kind(), "has no TLS", error))?;
                     self.connect_http(stream, address).await
                 }
-                Kind::Socks { looks_up } => self.connect_socks(stream, address, looks_up).await,
+                Kind::Socks { .. } => {
+                    let opened = self.connect_socks(stream, (address.host.clone(), address.port)).await;
+                    opened.map_err(|error| self.explain_socks(error))
+                }
             }
         };
-        match timeout(ANSWER_TIMEOUT, through).await {
-            Ok(result) => result,
-            Err(_) => Err(self.say(io::ErrorKind::TimedOut, "did not answer in time")),
-        }
+        timeout(ANSWER_TIMEOUT, through).await.unwrap_or_else(|_| Err(self.too_late()))
+    }
+
+    /// Opens a byte stream to the proxy itself.
+    async fn reach(&self, connector: &Connector) -> io::Result<Box<dyn Io>> {
+        let stream = connector.connect(&self.host, self.port).await;
+        stream.map_err(|error| self.explain(error.kind(), "cannot be reached", error))
     }
 
     async fn connect_http(&self, stream: Box<dyn Io>, address: &Address) -> io::Result<Box<dyn Io>> {
@@ -293,21 +308,43 @@ impl Server {
         Err(self.say(kind, &what))
     }
 
-    async fn connect_socks(&self, stream: Box<dyn Io>, address: &Address, looks_up: bool) -> io::Result<Box<dyn Io>> {
-        let target = if looks_up {
-            (address.host.clone(), address.port)
-        } else {
-            let mut found = lookup_host((address.host.as_str(), address.port)).await?;
-            let found =
-                found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))?;
-            (found.ip().to_string(), found.port())
-        };
+    /// Tries the addresses of a host in their order, each over a stream of its own: the proxy ends one that it could not
+    /// connect.
+    async fn connect_socks_to_any(
+        &self,
+        connector: &Connector,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+    ) -> io::Result<Box<dyn Io>> {
+        let mut failed = None;
+        for address in addresses {
+            let stream = self.reach(connector).await?;
+            let opened = self.connect_socks(stream, (address.ip().to_string(), address.port()));
+            let error = match timeout(ANSWER_TIMEOUT, opened).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) if is_of_proxy(&error) => return Err(self.explain_socks(error)),
+                Ok(Err(error)) => self.explain_socks(error),
+                Err(_) => self.too_late(),
+            };
+            // One that may answer the next time is a reason to try again.
+            if failed.is_none() || !is_lasting(&error) {
+                failed = Some(error);
+            }
+        }
+        Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
+    }
+
+    async fn connect_socks(&self, stream: Box<dyn Io>, target: (String, u16)) -> Result<Box<dyn Io>, SocksError> {
         let opened = match self.intercept.raw_auth() {
             None => Socks5Stream::connect_with_socket(stream, target).await,
             Some((user, password)) => {
                 Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
             }
         };
+        opened.map(Socks5Stream::into_inner)
+    }
+
+    /// What the answer of a SOCKS proxy means.
+    fn explain_socks(&self, error: SocksError) -> io::Error {
         let kind = |error: &SocksError| match error {
             SocksError::Io(error) => error.kind(),
             SocksError::InvalidTargetAddress(_)
@@ -325,18 +362,17 @@ impl Server {
             _ => io::ErrorKind::ConnectionRefused,
         };
         let has_credentials = self.intercept.raw_auth().is_some();
-        let opened = opened.map_err(|error| {
-            let kind = kind(&error);
-            match error {
-                SocksError::PasswordAuthFailure(_) => self.say(kind, "does not take this user and password"),
-                SocksError::NoAcceptableAuthMethods if !has_credentials => {
-                    self.say(kind, "wants a user and a password")
-                }
-                SocksError::Io(error) => self.explain(kind, "could not connect", error),
-                error => self.explain(kind, "could not connect", error),
-            }
-        })?;
-        Ok(opened.into_inner())
+        let kind = kind(&error);
+        match error {
+            SocksError::PasswordAuthFailure(_) => self.say(kind, "does not take this user and password"),
+            SocksError::NoAcceptableAuthMethods if !has_credentials => self.say(kind, "wants a user and a password"),
+            SocksError::Io(error) => self.explain(kind, "could not connect", error),
+            error => self.explain(kind, "could not connect", error),
+        }
+    }
+
+    fn too_late(&self) -> io::Error {
+        self.say(io::ErrorKind::TimedOut, "did not answer in time")
     }
 
     /// An error that names the proxy.
@@ -372,11 +408,29 @@ impl fmt::Debug for Server {
     }
 }
 
+/// Whether a SOCKS proxy lets nobody through, to whichever address.
+fn is_of_proxy(error: &SocksError) -> bool {
+    matches!(
+        error,
+        SocksError::InvalidResponseVersion
+            | SocksError::NoAcceptableAuthMethods
+            | SocksError::UnknownAuthMethod
+            | SocksError::CommandNotSupported
+            | SocksError::InvalidAuthValues(_)
+            | SocksError::PasswordAuthFailure(_)
+            | SocksError::AuthorizationRequired
+    )
+}
+
 /// How long a proxy may take to connect to the server: as long as TCP to it may take, and a round trip.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
@@ -488,6 +542,56 @@ mod tests {
         let error = error.to_string();
         assert!(error.contains("HTTPS_PROXY") && error.contains("scheme") && !error.contains("secret"), "{error}");
         assert!(proxies.find(&Address::parse("https://localhost").unwrap()).unwrap().is_none());
+    }
+
+    /// A SOCKS proxy that answers each address with a number, and what it was asked for.
+    fn socks(answers: &'static [(&'static str, u8)]) -> (Connector, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let seen = Arc::clone(&asked);
+        let connector = Connector::new(move |_, _| {
+            let (here, mut there) = duplex(1024);
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                let mut methods = [0; 3];
+                there.read_exact(&mut methods).await.unwrap();
+                there.write_all(&[5, 0]).await.unwrap();
+                let mut request = [0; 10];
+                there.read_exact(&mut request).await.unwrap();
+                let [5, 1, 0, 1, a, b, c, d, ..] = request else { panic!("no IPv4 address: {request:?}") };
+                let address = IpAddr::from([a, b, c, d]).to_string();
+                let answer = answers.iter().find(|(known, _)| *known == address).map(|(_, answer)| *answer);
+                seen.lock().unwrap().push(address);
+                there.write_all(&[5, answer.unwrap(), 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+                let _ = there.write_all(b"here").await;
+            });
+            std::future::ready(io::Result::Ok(here))
+        });
+        (connector, asked)
+    }
+
+    /// The first words of whoever answers at one of these addresses.
+    async fn through_socks(connector: &Connector, addresses: &[&str]) -> io::Result<String> {
+        let server = Server::parse("socks5://proxy").unwrap();
+        let addresses: Vec<SocketAddr> =
+            addresses.iter().map(|address| format!("{address}:80").parse().unwrap()).collect();
+        let mut stream = server.connect_socks_to_any(connector, addresses).await?;
+        let mut words = String::new();
+        stream.read_to_string(&mut words).await?;
+        Ok(words)
+    }
+
+    #[tokio::test]
+    async fn a_socks_proxy_is_asked_for_each_address_of_a_host_until_one_answers() {
+        // 3 to 5: no way to the address; 8: an address of this kind is not known.
+        let (connector, asked) = socks(&[("192.0.2.1", 4), ("192.0.2.2", 8), ("192.0.2.3", 0), ("192.0.2.4", 0)]);
+        let words = through_socks(&connector, &["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]).await;
+        assert_eq!(words.unwrap(), "here");
+        assert_eq!(*asked.lock().unwrap(), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        let error = through_socks(&connector, &["192.0.2.1", "192.0.2.2"]).await.unwrap_err();
+        assert!(!is_lasting(&error), "the first may answer the next time: {error}");
+        let error = through_socks(&connector, &["192.0.2.2"]).await.unwrap_err();
+        assert!(is_lasting(&error), "{error}");
+        assert_eq!(through_socks(&connector, &[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
