@@ -89,8 +89,8 @@ impl Client {
 
     /// Logs the user out. The user leaves its channels and loses its subscriptions and attributes at once.
     ///
-    /// Returns when the connection is closed, after at most 2 s. Calls under way end with [`ErrorKind::AbortedByLogout`], also those that wait
-    /// for their limit.
+    /// Returns when the connection is closed: after at most 3 s, or 5 s on the vendor's wire. Calls under way end with
+    /// [`ErrorKind::AbortedByLogout`], also those that wait for their limit.
     /// It also leaves the state `ABORTED`.
     ///
     /// # Errors
