@@ -42,16 +42,20 @@ impl DelayedCalls {
         self.queues.iter().map(|queue| queue.calls.len()).sum()
     }
 
-    /// Has a call wait behind others of its kind, if there are any. Gives it back otherwise.
+    /// Has a call wait behind others of its kind, if there are any, and gives it back otherwise. Where too many wait it ends:
+    /// tried now, it would overtake them.
     pub(super) fn behind_others(&mut self, call: Delayable) -> Option<Delayable> {
         let budget = call.command.budget();
-        match self.queues.iter_mut().find(|queue| queue.budget == budget && !queue.calls.is_empty()) {
-            Some(queue) if queue.calls.len() < MOST => {
-                queue.calls.insert(call.number, call);
-                None
-            }
-            _ => Some(call),
+        let Some(queue) = self.queues.iter_mut().find(|queue| queue.budget == budget && !queue.calls.is_empty()) else {
+            return Some(call);
+        };
+        if queue.calls.len() < MOST {
+            queue.calls.insert(call.number, call);
+        } else {
+            let error = RtmError::new(ErrorKind::TooOften, call.command.family());
+            drop(call.done.send(Err(error.with_detail(format!("{MOST} calls of this kind wait for their limit")))));
         }
+        None
     }
 
     /// Has a call that was refused wait, and with it all of its kind. Gives it back if that is of no use.

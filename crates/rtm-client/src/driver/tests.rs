@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use rtm_codec::{
     Answer, CallLimit, CallLimiter, CallLimits, ClientFrame, CloseReason, Command, ErrorKind, Event, LimitedCall,
-    MessageId, PeerMessage, Resumption, RtmMessage, SendOutcome, ServerFrame, UserId,
+    MessageId, PeerMessage, Refusal, Resumption, RtmMessage, SendOutcome, ServerFrame, UserId,
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
 use tokio::{
@@ -558,6 +558,25 @@ async fn a_logout_ends_calls_that_wait_for_their_limit() {
         peer.close(CloseReason::RemoteLogin).await;
     };
     tokio::join!(waits, end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_does_not_overtake_those_that_wait_though_no_more_may() {
+    let builder = Client::builder().call_limits(CallLimits::unlimited()).wait_for_limits(true);
+    let (client, _events, mut peer) = logged_in(builder).await;
+    assert!(client.send_message_to_peer("bob", "0").now_or_never().is_none());
+    let (id, _) = peer.request().await;
+    let refusal = Refusal::too_often(Duration::from_secs(3600));
+    peer.send(ServerFrame::Reply { id, result: Err(refusal) }).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for n in 1..4096 {
+        assert!(client.send_message_to_peer("bob", n.to_string()).now_or_never().is_none());
+    }
+    let error = client.send_message_to_peer("bob", "4096").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooOften, "{error}");
+    while let Some(frame) = peer.recv().now_or_never() {
+        assert!(matches!(frame, ClientFrame::Ping | ClientFrame::Ack { .. }), "{frame:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
