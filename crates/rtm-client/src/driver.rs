@@ -25,7 +25,7 @@ use tokio::{
 use self::{
     delayed::{Delayable, DelayedCalls},
     relogin::Relogin,
-    replies::{Invited, Replies, Waiting},
+    replies::{Invited, Renewal, Replies, Waiting},
 };
 #[cfg(feature = "vendor")]
 use crate::gateway::{Asked, Gateway};
@@ -268,6 +268,12 @@ impl<N: Network> Driver<N> {
     }
 
     fn state_changed(&mut self, now: Instant, state: ConnectionState, reason: ConnectionChangeReason) {
+        if state == ConnectionState::Connected
+            && let Some(token) = self.connection.taken_token()
+        {
+            // The vendor's wire does not answer a renewal: a later login tells whether the token is good.
+            self.relogin.token_taken(token.clone());
+        }
         self.relogin.state_changed(now, state, reason);
         let comes_back = state == ConnectionState::Connected && self.was_interrupted;
         self.counted.reconnects += u64::from(comes_back);
@@ -452,9 +458,8 @@ impl<N: Network> Driver<N> {
                 }
             }
             RareOrder::RenewToken { token, done } => {
-                self.relogin.renewed(&token);
-                let id = self.connection.renew_token(now, token);
-                self.replies.insert(id, Waiting::Answer(done));
+                let id = self.connection.renew_token(now, token.clone());
+                self.replies.insert(id, Waiting::Renewal(Box::new(Renewal { token, done })));
             }
             RareOrder::Invite { callee_id, content, done } => {
                 let (invitation, id) = self.connection.send_invitation(now, callee_id, content);
@@ -515,6 +520,13 @@ impl<N: Network> Driver<N> {
             Some(Waiting::Invitation(invited)) => {
                 let Invited { invitation, done } = *invited;
                 drop(done.send(result.map(|_| invitation)));
+            }
+            Some(Waiting::Renewal(renewal)) => {
+                let Renewal { token, done } = *renewal;
+                if result.is_ok() {
+                    self.relogin.token_taken(token);
+                }
+                drop(done.send(result));
             }
             None => {}
         }

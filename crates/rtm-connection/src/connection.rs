@@ -352,6 +352,12 @@ impl Connection {
         self.account().map(|account| &account.credentials.user_id)
     }
 
+    /// The last token that the server is known to take, of a login or, on a wire that answers it, of a renewal.
+    #[must_use]
+    pub fn taken_token(&self) -> Option<&Token> {
+        self.account()?.token.taken.as_ref()
+    }
+
     /// How long the answer to the last ping took over the open link, if there was one.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {

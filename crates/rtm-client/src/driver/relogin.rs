@@ -19,7 +19,7 @@ pub(super) struct Relogin {
     /// The longest pause before the first attempt, and before any. `None`: nothing is to be done.
     backoff: Option<(Duration, Duration)>,
     has_provider: bool,
-    /// Who logged in last, and the token that the application gave last.
+    /// Who logged in last, and the last token that the server took, or else the one of that login.
     user: Option<(UserId, Option<Token>)>,
     /// How many sessions and attempts in a row did not last.
     failed: u32,
@@ -50,10 +50,10 @@ impl Relogin {
         }
     }
 
-    /// The application gave a new token.
-    pub(super) fn renewed(&mut self, new: &Token) {
+    /// The server took this token.
+    pub(super) fn token_taken(&mut self, taken: Token) {
         if let Some((_, token)) = &mut self.user {
-            *token = Some(new.clone());
+            *token = Some(taken);
         }
     }
 

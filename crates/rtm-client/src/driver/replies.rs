@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Answer, RequestId};
+use rtm_codec::{Answer, RequestId, Token};
 use rtm_connection::{LocalInvitation, RtmError};
 use tokio::sync::oneshot;
 
@@ -15,6 +15,14 @@ pub(super) enum Waiting {
     /// An answer, or the time at which the call is allowed.
     Delayable(Box<Delayable>),
     Invitation(Box<Invited>),
+    Renewal(Box<Renewal>),
+}
+
+/// A token that the server has yet to take, and who waits for that.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    pub(super) token: Token,
+    pub(super) done: oneshot::Sender<Result<Answer, RtmError>>,
 }
 
 /// An invitation that the server has yet to take, and who waits for that.

@@ -580,6 +580,67 @@ async fn a_call_does_not_overtake_those_that_wait_though_no_more_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logging_in_again_shows_the_last_token_that_the_server_took() {
+    let builder = Client::builder().relogin(Duration::from_secs(1), Duration::from_secs(60));
+    let (client, _events, mut server) = client(&builder);
+    let (result, (mut peer, _)) = tokio::join!(client.login("alice", Some("first")), server.accept_login());
+    result.unwrap();
+    let renew = async |peer: &mut Peer, token: &str, result: Result<Answer, Refusal>| {
+        let server = async {
+            let (id, _) = peer.request().await;
+            peer.send(ServerFrame::Reply { id, result }).await;
+        };
+        tokio::join!(client.renew_token(token), server).0
+    };
+    renew(&mut peer, "refused", Err(ErrorKind::InvalidToken.into())).await.unwrap_err();
+    peer.close(CloseReason::Banned).await;
+    let (mut peer, login) = server.accept_login().await;
+    assert_eq!(login.token.unwrap().expose(), "first");
+    // Until the client has read the answer.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    renew(&mut peer, "second", Ok(Answer::RenewToken(()))).await.unwrap();
+    peer.close(CloseReason::Banned).await;
+    let (_peer, login) = server.accept_login().await;
+    assert_eq!(login.token.unwrap().expose(), "second");
+}
+
+#[cfg(feature = "vendor")]
+#[tokio::test(start_paused = true)]
+async fn on_the_vendors_wire_a_renewed_token_counts_once_it_has_let_the_client_in() {
+    use rtm_codec::anyrtc::gateway::{Address, GatewayAnswer, StoredPage};
+
+    let builder = Client::builder().wire(rtm_codec::Wire::Vendor);
+    let builder = builder.relogin(Duration::from_secs(1), Duration::from_secs(60));
+    let (client, _events, mut server) = client(&builder);
+    // The gateway names a server, that answers the login as the test wishes, and the stored messages are fetched.
+    let connect = async |server: &mut Switchboard| {
+        let addresses = vec![Address { host: "server".into(), port: 7000 }];
+        server.answer_post(GatewayAnswer::Connect { session: "session".into(), addresses }).await;
+        server.accept().await
+    };
+    let let_in = async |server: &mut Switchboard| {
+        let mut peer = connect(server).await;
+        let login = peer.login(Resumption::New).await;
+        server.answer_post(GatewayAnswer::OfflineMessages(StoredPage::default())).await;
+        (peer, login.token.unwrap().expose().to_owned())
+    };
+    let (result, (peer, _)) = tokio::join!(client.login("alice", Some("first")), let_in(&mut server));
+    result.unwrap();
+    client.renew_token("refused").await.unwrap();
+    drop(peer);
+    let mut peer = connect(&mut server).await;
+    let ClientFrame::Login(login) = peer.recv().await else { panic!("no login") };
+    assert_eq!(login.token.unwrap().expose(), "refused");
+    peer.send(ServerFrame::Refused(ErrorKind::InvalidToken.into())).await;
+    drop(peer);
+    let (peer, token) = let_in(&mut server).await;
+    assert_eq!(token, "first");
+    peer.close(CloseReason::Banned).await;
+    let (_peer, token) = let_in(&mut server).await;
+    assert_eq!(token, "first");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_token_of_one_user_is_not_taken_for_another() {
     let may_go_on = Arc::new(Notify::new());
     let builder = Client::builder().token_provider({
