@@ -47,6 +47,27 @@ export const sdkHabits = {
     const js = await t.login("js");
     assert.deepEqual(await js.call("query_peers_online_status", { peer_ids: [] }), {});
   },
+  async "keys that cannot be are deleted as unknown ones are, and a question about a user that cannot be has an answer"(t) {
+    const js = await t.login("js"), rust = await t.login("rust"), channel_id = t.channel(), keys = ["an impossible key"];
+    await js.call("set_local_user_attributes", { attributes: { name: "Ann" } });
+    await js.call("delete_local_user_attributes_by_keys", { keys });
+    assert.deepEqual(await rust.call("get_user_attributes", { user_id: js.uid }), { name: "Ann" });
+    await js.call("delete_channel_attributes_by_keys", { channel_id, keys });
+    await assert.rejects(js.call("delete_local_user_attributes_by_keys", { keys: [] }));
+    assert.deepEqual(await js.call("get_user_attributes", { user_id: "u".repeat(2000) }), {});
+  },
+  async "a login after a logout that the server did not hear begins with nothing"(t) {
+    const net = await t.network(), js = await t.login("js", { via: net }), rust = await t.login("rust"), channel_id = t.channel();
+    for (const one of [js, rust]) await one.call("join_channel", { channel_id });
+    await js.call("set_local_user_attributes", { attributes: { name: "Ann" } });
+    net.silence();
+    await js.call("logout");
+    net.cut();
+    net.speak();
+    await js.call("login", { uid: js.uid });
+    await rust.expects({ type: "MemberLeft", channel_id, member_id: js.uid });
+    assert.deepEqual(await rust.call("get_user_attributes", { user_id: js.uid }), {});
+  },
   async "the SDK reaches a server at an IPv6 address, by its literal"(t) {
     const via = await t.serve({ listen: "[::1]:0" });
     const js = await t.login("js", { via }), rust = await t.login("rust", { via });
