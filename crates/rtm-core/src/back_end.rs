@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use rtm_codec::{Answer, ChannelId, Refusal, RequestId, SessionId, UserId};
+use rtm_codec::{Answer, ChannelId, ErrorKind, Refusal, RequestId, SendOutcome, SessionId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -36,8 +36,8 @@ pub(super) struct BackEnd {
 /// Who is to be told what became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Who sent a message to this user, and may wait for its device.
-    Peer { id: HttpId, to: UserId, waits: bool },
+    /// Who sent a message to this user, and may wait for its device. `stores`: the message may have to be stored.
+    Peer { id: HttpId, to: UserId, waits: bool, stores: bool },
     /// Who sent a message to a channel.
     Channel(HttpId),
     /// Who searches histories.
@@ -129,6 +129,20 @@ impl BackEnd {
         self.settle_if_done(asker);
     }
 
+    /// A session has a message. Whoever does not wait for its device is answered.
+    pub(super) fn placed(&mut self, request: RequestId) {
+        let asker = self.asker(request.0);
+        let waits_not = |pending: &mut Pending| matches!(pending.origin, Origin::Peer { waits: false, .. });
+        if self.pending(asker).is_some_and(waits_not) {
+            self.finish(asker, Ok(Answer::SendMessageToPeer(SendOutcome::Delivered)));
+        }
+    }
+
+    /// Whether somebody waits for the device of a message's receiver.
+    pub(super) fn waits(&mut self, asker: Asker) -> bool {
+        self.pending(asker).is_some_and(|pending| matches!(pending.origin, Origin::Peer { waits: true, .. }))
+    }
+
     /// Who waits under a number.
     pub(super) fn asker(&self, number: u64) -> Asker {
         Asker { session: self.key, numbering: 0, request: RequestId(number) }
@@ -168,7 +182,8 @@ impl BackEnd {
         self.kept(self.asker(number), Ok(()));
     }
 
-    /// The messages that have waited long enough, with what is known of them.
+    /// The messages that have waited long enough, with what is known of them. None is done while something is open that was
+    /// promised.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Origin, Option<Result<Answer, Refusal>>)> {
         let mut all = Vec::new();
         while let Some((until, request)) = self.due.front().copied() {
@@ -176,8 +191,10 @@ impl BackEnd {
                 Some(_) if until > now => break,
                 _ => drop(self.due.pop_front()),
             }
-            if let Some(Pending { origin, result, .. }) = self.open.remove(&request) {
-                all.push((origin, result));
+            if let Some(Pending { origin, promises, result }) = self.open.remove(&request) {
+                let is_open = promises > 0 && !matches!(result, Some(Err(_)));
+                let late = || Err(Refusal::new(ErrorKind::Failure, LATE));
+                all.push((origin, if is_open { Some(late()) } else { result }));
             }
         }
         all
@@ -222,5 +239,7 @@ fn digest(node: &NodeId) -> [u8; 8] {
 
 /// No session has an id that begins so, but for one in 2^64.
 const BACK_END: [u8; 8] = *b"back end";
+/// What is said of a message of which it is not known in time whether what was promised is done.
+const LATE: &str = "the message may not be everywhere, or not kept in the history";
 /// The highest number that JavaScript has without rounding.
 const MOST_EXACT: u64 = (1 << 53) - 1;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rtm_codec::{
-    ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SessionId, SharedEvent, UserId,
+    Answer, ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SessionId, SharedEvent, UserId,
 };
 
 use super::{
@@ -301,10 +301,12 @@ impl Core {
         let Some(key) = self.sender_of(session, sender) else { return };
         let entry = self.edge.as_ref().and_then(|edge| edge.entry_of(to)?.entry.as_ref());
         let entry = entry.map(|entry| (entry.session, entry.node.clone()));
+        let is_of_back_end = key == self.hub.back_end.key;
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         // The receiver's session may have moved since.
         let moved_to = entry.filter(|(session, _)| lane.sent_to == Some(*session)).map(|(_, node)| node);
         let node = moved_to.unwrap_or_else(|| from.clone());
+        let unanswered_from = lane.unanswered_from();
         let is_news = match answer {
             LaneAnswer::Placed { drops_repeats } => lane.place_up_to(n, from, &Place::Placed { node, drops_repeats }),
             LaneAnswer::Missing | LaneAnswer::NotHere => lane.take_back(n, from),
@@ -313,6 +315,10 @@ impl Core {
             return;
         }
         lane.is_lost |= answer == LaneAnswer::NotHere;
+        if is_of_back_end {
+            let placed: Vec<_> = lane.placed(unanswered_from..=n).collect();
+            placed.into_iter().for_each(|request| self.hub.back_end.placed(request));
+        }
         self.go_on_with_lane(now, key, to);
     }
 
@@ -342,8 +348,11 @@ impl Core {
         message: &PeerMessage,
         outcome: Result<SendOutcome, Refusal>,
     ) {
-        if self.hub.has_sender(asker.session) {
+        if self.hub.sessions.get(asker.session).is_some() {
             return self.settle_on_lane(asker, message.message_id, outcome);
+        }
+        if asker.session == self.hub.back_end.key {
+            return self.settle_of_back_end(asker, message.message_id, outcome);
         }
         let Some(session) = self.hub.session_id(asker.session) else { return };
         let (Asker { numbering, request, .. }, message_id) = (asker, message.message_id);
@@ -409,7 +418,11 @@ impl Core {
         let sender = self.sender_of(outcome.session, &outcome.user_id);
         let Some(session) = sender else { return self.pass_outcome_on(outcome) };
         let MessageOutcome { numbering, request, message_id, outcome, .. } = outcome;
-        self.settle_on_lane(Asker { session, numbering, request }, message_id, outcome);
+        let asker = Asker { session, numbering, request };
+        match session == self.hub.back_end.key {
+            true => self.settle_of_back_end(asker, message_id, outcome),
+            false => self.settle_on_lane(asker, message_id, outcome),
+        }
     }
 
     /// Messages have arrived of a session that is here, or was.
@@ -417,15 +430,36 @@ impl Core {
         let Some(session) = self.sender_of(delivered.session, &delivered.user_id) else {
             return delivered.outcomes().for_each(|outcome| self.pass_outcome_on(outcome));
         };
-        for (request, message_id) in delivered.messages {
-            let asker = Asker { session, numbering: delivered.numbering, request };
-            self.settle_on_lane(asker, message_id, Ok(SendOutcome::Delivered));
+        let numbering = delivered.numbering;
+        let messages = delivered.messages.into_iter();
+        let messages = messages.map(|(request, message_id)| (Asker { session, numbering, request }, message_id));
+        if session == self.hub.back_end.key {
+            return messages.for_each(|(asker, id)| self.settle_of_back_end(asker, id, Ok(SendOutcome::Delivered)));
         }
+        messages.for_each(|(asker, message_id)| self.settle_on_lane(asker, message_id, Ok(SendOutcome::Delivered)));
+    }
+
+    /// Tells a back end what became of its message. As on one core alone, it is not counted that a message was delivered for which
+    /// nobody waits and that is not to be stored.
+    fn settle_of_back_end(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
+        let key = MessageKey::new(asker, message_id);
+        let is_plain = self.hub.back_end.lanes.as_deref().and_then(|lanes| lanes.stores(&key)) == Some(false);
+        if outcome == Ok(SendOutcome::Delivered) && is_plain && !self.hub.back_end.waits(asker) {
+            self.leave_lane(asker, key);
+            return self.hub.back_end.finish(asker, outcome.map(Answer::SendMessageToPeer));
+        }
+        self.settle_on_lane(asker, message_id, outcome);
     }
 
     fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
+        self.leave_lane(asker, MessageKey::new(asker, message_id));
+        self.settle_sent(asker, message_id, outcome);
+    }
+
+    #[inline(always)]
+    fn leave_lane(&mut self, asker: Asker, key: MessageKey) {
         if let Some(lanes) = self.hub.lanes_mut(asker.session)
-            && let Some(Settled { to, is_last }) = lanes.settle(MessageKey::new(asker, message_id))
+            && let Some(Settled { to, is_last }) = lanes.settle(key)
             && let Some(edge) = &mut self.edge
         {
             match is_last {
@@ -434,7 +468,6 @@ impl Core {
                 false => self.go_on_with_lane(Now { instant: self.clock.last(), unix_ms: 0 }, asker.session, &to),
             }
         }
-        self.settle_sent(asker, message_id, outcome);
     }
 
     /// Goes on with all lanes: the view is another one, a receiver has moved, or time has passed.

@@ -94,6 +94,12 @@ impl Lanes {
         true
     }
 
+    /// Whether a message that is on one of them is stored if its receiver's device does not get it.
+    pub(super) fn stores(&self, key: &MessageKey) -> Option<bool> {
+        let (to, n) = self.by_key.get(key)?;
+        self.open.get(to)?.get(*n).map(|message| message.store)
+    }
+
     /// It is known what became of a message.
     pub(super) fn settle(&mut self, key: MessageKey) -> Option<Settled> {
         let (to, n) = self.by_key.remove(&key)?;

@@ -299,7 +299,7 @@ impl Core {
         self.hub.stats.peer_messages += 1;
         self.hub.counters.took_message(MessageKind::Peer, source, payload.len());
         let asker = match waits || keep || store {
-            true => self.await_back_end(now, Origin::Peer { id, to: to.clone(), waits }),
+            true => self.await_back_end(now, Origin::Peer { id, to: to.clone(), waits, stores: store }),
             false => self.hub.back_end.nobody(),
         };
         let message_id = MessageId(self.hub.back_end.message_number());
@@ -321,7 +321,8 @@ impl Core {
         let event = SharedEvent::for_one(event);
         let is_taken = if self.edge.is_some() && self.needs_lane(asker.session, &to, is_here) {
             self.send_over_lane(now, asker, &to, Parting { event, store });
-            true
+            // Its receiver may be offline, and then it is not stored yet.
+            !store
         } else if let Some(key) = receiver.filter(|key| self.hub.has_room(*key, bytes)) {
             let deadline = now.instant + self.config.settings.receipt_within;
             let note = if waits || store { Note::Receipt { asker, deadline, store } } else { Note::None };
@@ -404,10 +405,15 @@ impl Core {
     /// Tells a back end, or another node, what became of a message; `None` if that is not known in time.
     fn answer_origin(&mut self, origin: Origin, result: Option<Result<Answer, Refusal>>) {
         match origin {
-            Origin::Peer { id, to, waits } => {
+            Origin::Peer { id, to, waits, stores } => {
                 let code = match result {
                     Some(Err(refusal)) if refusal.kind != ErrorKind::Timeout => {
                         return self.rest.answer(id, Err(refusal));
+                    }
+                    // It was to be stored, and is not, or nobody says so.
+                    None | Some(Err(_) | Ok(Answer::SendMessageToPeer(SendOutcome::NotReceived))) if stores => {
+                        let unknown = Refusal::new(ErrorKind::Failure, "the message may not be stored");
+                        return self.rest.answer(id, Err(unknown));
                     }
                     Some(Ok(_)) if !waits => PeerMessageCode::Sent,
                     Some(Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))) => PeerMessageCode::Delivered,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{VecDeque, vec_deque},
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -99,6 +100,24 @@ impl Lane {
     pub(super) fn push(&mut self, message: LaneMessage) {
         self.counts.add(&message);
         self.messages.push_back(message);
+    }
+
+    /// No message with a lower number is sent and not answered.
+    pub(crate) fn unanswered_from(&self) -> u64 {
+        self.unanswered_from
+    }
+
+    /// The requests of the messages with these numbers that a session on another node has.
+    pub(crate) fn placed(&self, numbers: RangeInclusive<u64>) -> impl Iterator<Item = RequestId> {
+        let first = self.messages.partition_point(|message| message.n < *numbers.start());
+        let end = self.messages.partition_point(|message| message.n <= *numbers.end());
+        let is_placed = |message: &&LaneMessage| matches!(message.place, Place::Placed { .. });
+        self.messages.range(first.min(end)..end).filter(is_placed).map(|message| message.request)
+    }
+
+    /// The message with this number.
+    pub(super) fn get(&self, n: u64) -> Option<&LaneMessage> {
+        self.messages.get(self.index(n)?)
     }
 
     /// Takes the message with this number out.

@@ -38,6 +38,8 @@ struct Client {
     is_open: bool,
     /// Since then it says nothing.
     is_silent: bool,
+    /// It does not say what it has received.
+    has_stopped_acks: bool,
     has_begun: bool,
     received: u64,
     next_request: u64,
@@ -320,6 +322,7 @@ impl World {
             closed: None,
             is_open: true,
             is_silent: false,
+            has_stopped_acks: false,
             has_begun: false,
             received: 0,
             next_request: 1,
@@ -566,6 +569,11 @@ impl World {
     /// A client says nothing any more, also when its node pings it.
     pub(crate) fn silence(&mut self, client: C) {
         self.clients[client.0].is_silent = true;
+    }
+
+    /// A client does not say any more what it has received.
+    pub(crate) fn stop_acks(&mut self, client: C) {
+        self.clients[client.0].has_stopped_acks = true;
     }
 
     /// A node joins, as a home.
@@ -1016,7 +1024,7 @@ impl World {
         if !is_open {
             self.cores[node].disconnect(self.now, conn);
             return true;
-        } else if got_event {
+        } else if got_event && !client.has_stopped_acks {
             let received = Seq(client.received);
             let ack = ClientFrame::Ack { received, consumed: received, answered: RequestId(0) };
             self.cores[node].handle_frame(self.now, conn, ack);

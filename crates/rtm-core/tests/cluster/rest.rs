@@ -169,3 +169,61 @@ fn whoever_waits_at_a_node_that_leaves_is_told() {
     assert!(matches!(answer(&mut world, 0, id), Some(Err(_))));
     assert_eq!(world.texts(bob), Vec::<String>::new());
 }
+
+const SENT: Option<Result<RestAnswer, Refusal>> = Some(Ok(RestAnswer::PeerMessage(PeerMessageCode::Sent)));
+
+#[test]
+fn what_is_to_be_stored_is_answered_when_it_is_stored_or_a_session_has_it() {
+    let mut world = World::new(2);
+    world.is_store_held = true;
+    let id = start(&mut world, 0, to_bob("stored", false));
+    assert_eq!(answer(&mut world, 0, id), None, "nobody has it yet");
+    world.is_store_held = false;
+    world.pump();
+    assert_eq!(answer(&mut world, 0, id), SENT);
+    // Whoever does not wait for the device is not kept waiting by it.
+    let bob = world.login(1, "bob");
+    assert_eq!(world.texts(bob), ["stored"]);
+    world.stop_acks(bob);
+    assert_eq!(call(&mut world, 0, to_bob("placed", false)), SENT);
+    let id = start(&mut world, 0, to_bob("waited for", true));
+    assert_eq!(answer(&mut world, 0, id), None);
+}
+
+#[test]
+fn what_is_nowhere_for_certain_is_no_success() {
+    for is_online in [false, true] {
+        let mut world = World::new(2);
+        if is_online {
+            world.login(1, "bob");
+            world.stall(0, 1);
+        }
+        world.is_store_held = true;
+        for waits in [false, true] {
+            let id = start(&mut world, 0, to_bob("lost", waits));
+            world.advance(secs(10));
+            let refused = answer(&mut world, 0, id).unwrap().unwrap_err();
+            assert_eq!(refused.kind, rtm_codec::ErrorKind::Failure, "{is_online}, {waits}");
+        }
+    }
+}
+
+#[test]
+fn a_message_for_which_nobody_waits_is_counted_nowhere_alike() {
+    let plain = |waits| match to_bob("hello", waits) {
+        RestCall::SendToPeer(send) => RestCall::SendToPeer(RestPeerMessage { enable_offline_messaging: false, ..send }),
+        other => other,
+    };
+    for node in 0..2 {
+        let mut world = World::new(2);
+        let bob = world.login(1, "bob");
+        let delivered = |world: &World| world.cores[node].counters().outcomes().next().unwrap().1;
+        call(&mut world, node, plain(false));
+        world.advance(secs(1));
+        assert_eq!((world.texts(bob).len(), delivered(&world)), (1, 0), "from node {node}");
+        call(&mut world, node, plain(true));
+        call(&mut world, node, to_bob("stored if need be", false));
+        world.advance(secs(1));
+        assert_eq!((world.texts(bob).len(), delivered(&world)), (2, 2), "from node {node}");
+    }
+}

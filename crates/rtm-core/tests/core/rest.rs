@@ -105,6 +105,56 @@ fn what_was_not_to_be_waited_for_is_stored_when_the_device_does_not_get_it() {
     assert_eq!(world.texts(bob), ["kept"]);
 }
 
+/// What is answered to each call that has something kept, while the store fails or does not answer.
+fn unkept(prepare: impl Fn(&mut World)) -> Vec<(String, Option<Result<RestAnswer, Refusal>>)> {
+    let stored = RestPeerMessage { enable_offline_messaging: true, ..to_bob("stored") };
+    let kept = RestPeerMessage { enable_historical_messaging: true, ..to_bob("kept") };
+    let not_waited = |send: &RestPeerMessage| RestPeerMessage { wait_for_ack: false, ..send.clone() };
+    let to_room = RestChannelMessage { enable_historical_messaging: true, ..to_room("kept") };
+    let calls = [
+        ("offline", false, RestCall::SendToPeer(stored.clone())),
+        ("offline, not waited for", false, RestCall::SendToPeer(not_waited(&stored))),
+        ("online with history", true, RestCall::SendToPeer(kept.clone())),
+        ("online with history, not waited for", true, RestCall::SendToPeer(not_waited(&kept))),
+        ("channel with history", true, RestCall::SendToChannel(to_room)),
+    ];
+    let answer = |(name, is_online, call): (&str, bool, RestCall)| {
+        let mut world = World::with(rest_config());
+        if is_online {
+            world.login("bob");
+        }
+        prepare(&mut world);
+        let answer = try_call(&mut world, &key("secret"), call);
+        world.advance(secs(10));
+        (name.to_owned(), answer.or_else(|| later(&mut world)))
+    };
+    calls.into_iter().map(answer).collect()
+}
+
+#[test]
+fn what_the_store_does_not_keep_or_does_not_say_is_no_success() {
+    for (name, answer) in unkept(|world| world.store.is_broken = true) {
+        assert!(matches!(&answer, Some(Err(refusal)) if refusal.kind == ErrorKind::Failure), "{name}: {answer:?}");
+    }
+    for (name, answer) in unkept(World::hold_store) {
+        assert!(matches!(&answer, Some(Err(refusal)) if refusal.kind == ErrorKind::Failure), "{name}: {answer:?}");
+    }
+    for (name, answer) in unkept(|_| {}) {
+        assert!(matches!(answer, Some(Ok(_))), "{name}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_message_that_no_device_and_no_store_has_for_certain_is_no_success() {
+    let mut world = World::with(rest_config());
+    let bob = world.login("bob");
+    world.stop_acks(bob);
+    world.hold_store();
+    assert_eq!(code(&mut world, RestPeerMessage { enable_offline_messaging: true, ..to_bob("stored") }), None);
+    world.advance(secs(10));
+    assert_eq!(later(&mut world).unwrap().unwrap_err().kind, ErrorKind::Failure);
+}
+
 #[test]
 fn a_message_of_a_session_and_one_without_have_different_numbers() {
     let mut world = World::with(rest_config());
