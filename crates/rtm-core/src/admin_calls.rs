@@ -3,15 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
+    time::Duration,
 };
 
 use rtm_codec::{CloseReason, ErrorKind, Refusal, StoredMessage, UserId};
 
 use super::{
     Conversation, Core, HttpId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreFailed, StoreWork,
-    cluster::{Posted, ProjectParcel},
+    cluster::{NodeId, Posted, ProjectParcel},
     jobs::Waiting,
     store::{HistoryFilter, HistorySpan},
+    timer::Due,
 };
 
 /// What an operator wants to have done.
@@ -94,8 +96,8 @@ pub(super) struct AdminCalls {
 enum Open {
     /// For the store.
     Store,
-    /// For so many nodes, and is answered so then.
-    Nodes(usize, AdminAnswer),
+    /// For these nodes, and for the log of events where that is to have it too; it is answered so then.
+    Nodes { nodes: BTreeSet<NodeId>, log: bool, answer: AdminAnswer },
     /// For data to be removed.
     Deletion(Box<Deletion>),
 }
@@ -199,21 +201,57 @@ impl Core {
         }
     }
 
-    /// A call is answered when so many nodes have what they were told.
-    pub(super) fn await_nodes(&mut self, id: HttpId, nodes: usize, answer: AdminAnswer) {
-        match nodes {
-            0 => self.answer_admin(id, Ok(answer)),
-            _ => drop(self.admin_calls.open.insert(id, Open::Nodes(nodes, answer))),
+    /// A call is answered when these nodes have what they were told, and with `log` the log of events has it too; or when a node
+    /// has not said so in time.
+    pub(super) fn await_nodes(
+        &mut self,
+        now: Now,
+        id: HttpId,
+        nodes: impl IntoIterator<Item = NodeId>,
+        log: bool,
+        answer: AdminAnswer,
+    ) {
+        let nodes: BTreeSet<NodeId> = nodes.into_iter().collect();
+        if !nodes.is_empty() {
+            self.hub.timers.push(now.instant + NODES_WITHIN, Due::Admin(id));
         }
+        self.admin_calls.open.insert(id, Open::Nodes { nodes, log, answer });
+        self.answer_if_posted(id);
     }
 
     /// A node has what it was told, or has left. What was lost on the way is said again by itself.
-    pub(super) fn admin_posted(&mut self, id: HttpId) {
-        let Some(Open::Nodes(left, answer)) = self.admin_calls.open.get_mut(&id) else { return };
-        *left -= 1;
-        if *left == 0 {
+    pub(super) fn admin_posted(&mut self, id: HttpId, node: &NodeId) {
+        if let Some(Open::Nodes { nodes, .. }) = self.admin_calls.open.get_mut(&id) {
+            nodes.remove(node);
+            self.answer_if_posted(id);
+        }
+    }
+
+    /// The log of events has what was done, or nobody waits for that.
+    pub(super) fn admin_logged(&mut self, id: HttpId) {
+        if let Some(Open::Nodes { log, .. }) = self.admin_calls.open.get_mut(&id) {
+            *log = false;
+            self.answer_if_posted(id);
+        }
+    }
+
+    fn answer_if_posted(&mut self, id: HttpId) {
+        if let Some(Open::Nodes { nodes, log: false, answer }) = self.admin_calls.open.get(&id)
+            && nodes.is_empty()
+        {
             let answer = *answer;
             self.answer_admin(id, Ok(answer));
+        }
+    }
+
+    /// Whoever waits for nodes that say nothing is told which these are.
+    pub(super) fn admin_due(&mut self, id: HttpId) {
+        let Some(Open::Nodes { nodes, .. }) = self.admin_calls.open.get(&id) else { return };
+        let names: BTreeSet<_> = nodes.iter().map(|node| node.node_and_worker().0.name.to_string()).collect();
+        if !names.is_empty() {
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            let silent = format!("no answer within 5 s from {names}: it may be done all the same");
+            self.answer_admin(id, Err(Refusal::new(ErrorKind::Failure, &silent)));
         }
     }
 
@@ -224,17 +262,17 @@ impl Core {
             return self.answer_admin(id, Ok(AdminAnswer::Kicked { had_session }));
         };
         edge.post_kick(&node, user_id, id);
-        self.await_nodes(id, 1, AdminAnswer::Kicked { had_session: true });
+        self.await_nodes(now, id, [node], false, AdminAnswer::Kicked { had_session: true });
     }
 
     /// Says whether a node has ended the session that it was to end.
-    pub(super) fn kick_posted(&mut self, id: HttpId, posted: Posted) {
-        match posted {
-            Posted::Taken => self.admin_posted(id),
-            Posted::Left | Posted::Dropped => {
-                let lost = Refusal::new(ErrorKind::Failure, "the user's node could not be told: try again");
-                self.answer_admin(id, Err(lost));
-            }
+    pub(super) fn kick_posted(&mut self, id: HttpId, node: &NodeId, posted: Posted) {
+        if posted == Posted::Taken {
+            self.admin_posted(id, node);
+        // Whoever was told that it takes too long has its answer.
+        } else if self.admin_calls.open.contains_key(&id) {
+            let lost = Refusal::new(ErrorKind::Failure, "the user's node could not be told: try again");
+            self.answer_admin(id, Err(lost));
         }
     }
 
@@ -268,8 +306,11 @@ impl Core {
     pub(super) fn admin_stored(&mut self, id: HttpId, result: Result<StoreAnswer, StoreFailed>) {
         let Some(open) = self.admin_calls.open.remove(&id) else { return };
         let Ok(answer) = result else {
-            let failed = Refusal::new(ErrorKind::Failure, "the server's store failed: it may be done in part");
-            return self.answer_admin(id, Err(failed));
+            let failed = match open {
+                Open::Deletion(_) => "the server's store failed: it may be done in part",
+                _ => "the server's store failed: it cannot be read now",
+            };
+            return self.answer_admin(id, Err(Refusal::new(ErrorKind::Failure, failed)));
         };
         match open {
             Open::Deletion(mut deletion) => match deletion.next(answer) {
@@ -279,7 +320,7 @@ impl Core {
                 }
                 None => self.answer_admin(id, Ok(AdminAnswer::Deleted(deletion.deleted))),
             },
-            Open::Store | Open::Nodes(..) => {
+            Open::Store | Open::Nodes { .. } => {
                 let count = answer.into_messages().map_or(0, |(messages, _)| messages.len() as u64);
                 self.answer_admin(id, Ok(AdminAnswer::StoredMessages(count)));
             }
@@ -356,5 +397,7 @@ fn read_all(log: LogKey, times: Range<u64>) -> StoreWork {
     StoreWork::Read { log, after: None, times, limit: usize::MAX, max_bytes: usize::MAX }
 }
 
+/// How long a call waits for other nodes.
+const NODES_WITHIN: Duration = Duration::from_secs(5);
 /// So many messages of a user are searched for at a time.
 const FOUND_AT_ONCE: usize = 64;

@@ -197,6 +197,12 @@ impl Edge {
 }
 
 impl Core {
+    /// This core is to [join](Self::join_cluster) a cluster: before, nobody is let in, and what back ends and operators ask for is
+    /// refused.
+    pub fn await_cluster(&mut self) {
+        self.is_outside = true;
+    }
+
     /// Makes this core one of several: it is on this node, with this view, which has it. For a core that has had no connection
     /// yet, or that [left](Self::leave_cluster). The entries of users come next ([`handle_entry`](Self::handle_entry)), and
     /// what the store has kept once more ([`restore`](Self::restore)): other nodes may have written before they knew of this one.

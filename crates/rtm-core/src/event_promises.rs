@@ -85,7 +85,7 @@ impl Core {
     fn answer_promised(&mut self, promised: Promised) {
         match promised {
             Promised::Stored { asker, event } => self.settle_message(asker, &event, Ok(SendOutcome::Stored)),
-            Promised::Restricted(call) => self.admin_posted(call),
+            Promised::Restricted(call) => self.admin_logged(call),
         }
     }
 }

@@ -76,9 +76,9 @@ impl Core {
                 if posted == Posted::Dropped {
                     edge.tell(&node, *parcel);
                 }
-                return self.admin_posted(call);
+                return self.admin_posted(call, &node);
             }
-            Some(Awaited::Kick(call)) => return self.kick_posted(call, posted),
+            Some(Awaited::Kick { call, node }) => return self.kick_posted(call, &node, posted),
             Some(Awaited::StoredFor(to, senders)) => return self.reader_told(now, &to, senders, posted),
             Some(Awaited::Outcome(_) | Awaited::Delivered(_)) | None => return,
         };

@@ -212,7 +212,7 @@ pub struct Core {
     restrictions: RestrictedUsers,
     /// What it has of the cluster, if it is one of several.
     edge: Option<Box<Edge>>,
-    /// It left a cluster, and lets nobody in before it joins one again.
+    /// It is to join a cluster, or has left one, and lets nobody in before it joins.
     is_outside: bool,
     numbers: Numbers,
     is_draining: bool,
@@ -467,6 +467,7 @@ impl Core {
                 Due::EventExpiry => self.event_expiry_due(now, at),
                 Due::Subscriptions => self.look_after_subscriptions(now),
                 Due::Restrictions => self.restrictions_due(now),
+                Due::Admin(id) => self.admin_due(id),
             }
         }
         self.hub.close_overfull(now);

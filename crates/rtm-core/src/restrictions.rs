@@ -173,7 +173,7 @@ impl Core {
                 let is_logged = self.log_restriction(now, user_id.as_ref(), change);
                 let logged = self.await_logged(is_logged);
                 self.restriction_told(now, user_id.as_ref(), value);
-                self.tell_restriction_to_all(call, user_id.as_ref(), value);
+                self.tell_restriction_to_all(now, call, user_id.as_ref(), value);
                 self.answer_when_logged(logged, Promised::Restricted(call));
             }
             Ok(StoreAnswer::Conflict { kept }) if attempts < ATTEMPTS => {
@@ -202,15 +202,14 @@ impl Core {
     }
 
     /// All other nodes are told of a change. The call is answered when they have it.
-    fn tell_restriction_to_all(&mut self, call: HttpId, user_id: Option<&UserId>, value: Restrictions) {
+    fn tell_restriction_to_all(&mut self, now: Now, call: HttpId, user_id: Option<&UserId>, value: Restrictions) {
         let others = self.other_nodes();
         if let Some(edge) = &mut self.edge {
             for node in &others {
                 edge.post_restriction(node, restricted(user_id, value), call);
             }
         }
-        // The log is to have it too.
-        self.await_nodes(call, others.len() + 1, AdminAnswer::Restricted { changed: true });
+        self.await_nodes(now, call, others, true, AdminAnswer::Restricted { changed: true });
     }
 
     /// Tells a node what this one changed last: it may not have heard it.

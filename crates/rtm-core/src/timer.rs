@@ -24,6 +24,7 @@ pub(super) enum Due {
     EventExpiry,
     Subscriptions,
     Restrictions,
+    Admin(HttpId),
 }
 
 /// All deadlines. An entry may be stale: its owner's [`Alarm`] knows. Those of one instant come up in the order in which

@@ -31,7 +31,7 @@ pub(crate) enum Posted {
     /// Something is refused to users; an operator waits until this node knows.
     Restriction { call: HttpId, node: NodeId, parcel: Box<ProjectParcel> },
     /// A session is to end; an operator waits for that.
-    Kick(HttpId),
+    Kick { call: HttpId, node: NodeId },
     /// A user is to read what these senders' messages left in the store.
     StoredFor(UserId, Vec<Storing>),
 }
@@ -197,7 +197,8 @@ impl Edge {
 
     /// Has a node end a user's session, for a call of an operator.
     pub(crate) fn post_kick(&mut self, node: &NodeId, user_id: &UserId, call: HttpId) {
-        self.post_with(node, ProjectParcel::Kick { user_id: user_id.clone() }, Posted::Kick(call));
+        let posted = Posted::Kick { call, node: node.clone() };
+        self.post_with(node, ProjectParcel::Kick { user_id: user_id.clone() }, posted);
     }
 
     /// One node more has what a session wrote.

@@ -140,6 +140,28 @@ fn a_kick_reaches_the_session_wherever_it_is() {
 }
 
 #[test]
+fn a_node_that_says_nothing_is_named_in_time() {
+    let mut world = World::new(3);
+    world.login(2, "bob");
+    for (call, node) in [(ban("alice"), 0), (AdminCall::Kick(uid("bob")), 1)] {
+        world.stall(node, 2);
+        let id = start(&mut world, node, call);
+        world.advance(millis(4900));
+        assert_eq!(answer(&mut world, node, id), None);
+        world.advance(millis(200));
+        let refused = answer(&mut world, node, id).unwrap().unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Failure);
+        assert!(refused.detail.as_str().contains("rtm-2:"), "{refused}");
+        // It is done all the same when the node is there again, and is not answered twice.
+        world.unstall();
+        world.advance(secs(1));
+        assert_eq!(answer(&mut world, node, id), None);
+    }
+    assert_eq!(refused(&mut world, 2, "alice"), Some(ErrorKind::Banned));
+    assert_eq!(world.sessions(), 0);
+}
+
+#[test]
 fn a_node_that_leaves_says_that_it_does_not_know() {
     let mut world = World::new(2);
     world.stall(0, 1);

@@ -1,9 +1,11 @@
 //! What an operator does: draining, figures.
 
 use rtm_codec::{
-    CloseReason, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage, UserId,
+    CloseReason, ErrorKind, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage, Text,
+    UserId,
+    anyrtc::rest::{RestCall, RestChannelMessage},
 };
-use rtm_core::{LossReason, RefusedCall};
+use rtm_core::{AdminCall, LossReason, RefusedCall, RestCaller};
 
 use crate::harness::*;
 
@@ -22,6 +24,25 @@ fn a_draining_server_takes_no_logins_and_closes_by_and_by() {
     world.pump();
     assert_eq!((world.closed(alice), world.closed(bob)), (Some(CloseReason::Draining), Some(CloseReason::Draining)));
     assert_eq!(world.core.connections(), []);
+}
+
+#[test]
+fn nothing_is_done_before_the_core_has_joined_its_cluster() {
+    let mut world = World::new();
+    world.core.await_cluster();
+    assert_eq!(world.admin(AdminCall::Kick(uid("bob"))).unwrap_err().kind, ErrorKind::Failure);
+    let to_room = RestChannelMessage {
+        from: uid("alice"),
+        channel_id: room("room"),
+        payload: Text::from("lost"),
+        enable_historical_messaging: false,
+    };
+    world.core.rest(world.now, &RestCaller::Operator, RestCall::SendToChannel(to_room));
+    let mut answers = Vec::new();
+    world.core.take_rest_answers(&mut answers);
+    assert_eq!(answers.pop().unwrap().1.unwrap_err().kind, ErrorKind::Failure);
+    let bob = world.try_login(login_of("bob"));
+    assert_eq!(world.closed(bob), Some(CloseReason::Draining));
 }
 
 #[test]

@@ -315,3 +315,14 @@ fn a_deletion_that_the_store_fails_says_so() {
     let Ok(AdminAnswer::Deleted(deleted)) = world.admin(AdminCall::DeleteData(uid("alice"))) else { panic!() };
     assert_eq!(deleted.history_messages, 1);
 }
+
+#[test]
+fn what_cannot_be_counted_is_said_to_be_unreadable_and_not_half_done() {
+    let mut world = World::new();
+    world.store.is_broken = true;
+    let detail = |refused: rtm_codec::Refusal| refused.detail.as_str().to_owned();
+    let refused = world.admin(AdminCall::CountStored(uid("carol"))).unwrap_err();
+    assert!(detail(refused).contains("cannot be read now"));
+    let refused = world.admin(AdminCall::DeleteStored(uid("carol"))).unwrap_err();
+    assert!(detail(refused).contains("may be done in part"));
+}

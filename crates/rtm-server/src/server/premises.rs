@@ -156,6 +156,9 @@ fn cores(project: &ProjectConfig, mut kept: Kept, workers: u16, is_alone: bool) 
             #[cfg(feature = "cluster")]
             core.join_cluster(floor::id(number), floor::view(workers));
         }
+        if !is_alone {
+            core.await_cluster();
+        }
         let values = if number + 1 == workers { std::mem::take(&mut kept) } else { kept.clone() };
         for (key, value) in values {
             core.restore(now(), key, value);
