@@ -147,7 +147,7 @@ function Webhook({ one, again, isOpen }) {
 
 function Attempts({ at }) {
   const load = useLoad((signal) => ask("GET", `${at}/attempts`, { signal }), [at], 2000);
-  const which = (one) => (one.first === one.last ? number(one.first) : `${number(one.first)} … ${number(one.last)}`);
+  const which = (one) => one.first === 0 ? "webhook.test" : (one.first === one.last ? number(one.first) : `${number(one.first)} … ${number(one.last)}`);
   return html`<${Fault} error=${load.error} /><${Table} label=${t("Last requests")} rows=${load.value?.items} row=${(one) => `${one.time}${one.first}`} empty=${t("It was sent nothing yet")} columns=${[
     [t("Time"), (one) => html`<${Time} at=${one.time} />`],
     [t("Answer"), (one) => html`<${Pill} kind=${one.taken ? "good" : "bad"}>${one.status ?? t("none")}<//> <span class="id">${one.answer.replace(/^\d+ /, "")}</span>`],

@@ -56,6 +56,16 @@ pub(crate) struct WebhookStatus {
     pub(crate) pending: (usize, Option<u64>),
 }
 
+impl WebhookStatus {
+    /// Remembers a request, and forgets the oldest for it.
+    fn note(&mut self, attempt: Attempt) {
+        if self.attempts.len() >= ATTEMPTS {
+            self.attempts.pop_front();
+        }
+        self.attempts.push_back(attempt);
+    }
+}
+
 /// What came of a request.
 #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks at all of it"))]
 #[derive(Debug, Clone)]
@@ -63,7 +73,7 @@ pub(crate) struct Attempt {
     pub(crate) time: SystemTime,
     /// Which try it was of these events, from 1 on.
     pub(crate) number: u32,
-    /// The first and the last of its events.
+    /// The first and the last of its events; 0 of a test.
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) events: usize,
@@ -213,6 +223,7 @@ impl Webhook {
     pub(crate) async fn try_out(&self) -> Tried {
         let number = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
         let since = Instant::now();
+        let time = SystemTime::now();
         let called = match self.writer.test(&format!("test-{number:016x}"), &self.config.name, clocks().unix_ms) {
             Some(body) => self.call(body, 1, Try::default()).await,
             None => Err("the event cannot be written".to_owned()),
@@ -221,7 +232,13 @@ impl Webhook {
         if is_taken {
             self.order(Order::Wake);
         }
-        Tried { is_taken, what: called.as_ref().map_or_else(Clone::clone, said), took: since.elapsed() }
+        let (what, took) = (called.as_ref().map_or_else(Clone::clone, said), since.elapsed());
+        let status = called.as_ref().ok().map(|reply| reply.status.as_u16());
+        // Its event has no number.
+        let (number, first, last) = (1, 0, 0);
+        let attempt = Attempt { time, number, first, last, events: 1, is_taken, status, what: what.clone(), took };
+        self.tell(|status| status.note(attempt));
+        Tried { is_taken, what, took }
     }
 
     /// Sends a body with so many events.
@@ -413,10 +430,7 @@ impl Worker {
                     status.last_failure = Some((attempt.time, attempt.what.clone()));
                 }
             }
-            if status.attempts.len() >= ATTEMPTS {
-                status.attempts.pop_front();
-            }
-            status.attempts.push_back(attempt);
+            status.note(attempt);
         });
         let after = self.deliveries.health();
         if before != after {
