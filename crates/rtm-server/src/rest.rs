@@ -24,7 +24,7 @@ use hyper::{
 use rtm_codec::{
     AppId, ClientFrame, Command, ErrorKind, JoinChannel, MessageId, Refusal, RequestId, RtmMessage, SendChannelMessage,
     SendMessageToPeer, Text, Token, UserId,
-    anyrtc::rest::{RestAnswer, RestCall, RestChannelMessage, RestPeerMessage, RestRefusal, RestRoute},
+    anyrtc::rest::{RestAnswer, RestCall, RestChannelMessage, RestEventsOf, RestPeerMessage, RestRefusal, RestRoute},
 };
 use rtm_core::{RestCaller, store::BackendError};
 use rtm_token::Holder;
@@ -164,10 +164,16 @@ fn trace<B>(span: &mut Span, call_place: usize, request_id: u64, request: &Reque
     if !span.is_recorded() {
         return;
     }
-    if let Some((_, Some(route))) = CALLS.get(call_place).copied() {
-        span.is_of(request.method(), route);
+    let found = RestRoute::find(request.uri().path());
+    let path = match &found {
+        // Two calls that are one in metrics.
+        Some((_, RestRoute::Events(RestEventsOf::Users))) => Some(USER_EVENTS),
+        _ => CALLS.get(call_place).and_then(|(_, path)| *path),
+    };
+    if let Some(path) = path {
+        span.is_of(request.method(), path);
     }
-    if let Some(app_id) = RestRoute::find(request.uri().path()).and_then(|(app_id, _)| AppId::new(app_id).ok()) {
+    if let Some(app_id) = found.and_then(|(app_id, _)| AppId::new(app_id).ok()) {
         span.text("rtm.app_id", app_id.as_str());
     }
     span.number("rtm.request_id", request_id);
@@ -393,12 +399,13 @@ fn place(path: &str) -> usize {
 const CALLS: [(&str, Option<&str>); 7] = [
     ("peer_messages", Some("/dev/v2/project/{app_id}/rtm/users/{user_id}/peer_messages")),
     ("channel_messages", Some("/dev/v2/project/{app_id}/rtm/users/{user_id}/channel_messages")),
-    ("events", Some("/dev/v2/project/{app_id}/rtm/vendor/events")),
+    ("events", Some("/dev/v2/project/{app_id}/rtm/vendor/channel_events")),
     ("history_query", Some("/dev/v2/project/{app_id}/rtm/message/history/query")),
     ("history_page", Some("/dev/v2/project/{app_id}/rtm/message/history/query/{handle}")),
     ("history_count", Some("/dev/v2/project/{app_id}/rtm/message/history/count")),
     ("unknown", None),
 ];
+const USER_EVENTS: &str = "/dev/v2/project/{app_id}/rtm/vendor/user_events";
 /// What is answered; anything else counts as the last.
 const STATUSES: [u16; 15] = [200, 400, 401, 403, 404, 405, 408, 410, 413, 429, 431, 501, 503, 507, 500];
 /// A token, and the user whose it is.

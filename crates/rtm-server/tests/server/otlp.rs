@@ -178,6 +178,12 @@ async fn calls_deliveries_and_batches_arrive_with_names_and_attributes() {
     .await;
     assert_eq!(rest(&server, &format!("traceparent: {PARENT}\r\n")).await, 200);
     assert_eq!(admin(&server, "/projects", &format!("traceparent: {PARENT}\r\n")).await, 200);
+    for events in ["user_events", "channel_events"] {
+        let head =
+            format!("GET /dev/v2/project/{APP}/rtm/vendor/{events} HTTP/1.1\r\nHost: rtm\r\nConnection: close\r\n");
+        let key = format!("Authorization: Basic {}\r\n\r\n", STANDARD.encode("back-end:secret"));
+        assert_eq!(http(server.local_addr(), head + &key).await.status, 200);
+    }
     assert_eq!(admin(&server, &format!("/projects/{APP}/users/bob?nothing=1"), "").await, 400);
     // An event, which the store keeps and the back end is told.
     drop(Client::login(server.local_addr(), Wire::Native, "alice").await);
@@ -196,6 +202,10 @@ async fn calls_deliveries_and_batches_arrive_with_names_and_attributes() {
     assert_eq!(text(&span.attributes, "rtm.app_id"), APP);
     assert_eq!(number(&span.attributes, "http.response.status_code"), 200);
     assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.start_time_unix_nano > 0);
+
+    for events in ["user_events", "channel_events"] {
+        receiver.span(&format!("GET /dev/v2/project/{{app_id}}/rtm/vendor/{events}"));
+    }
 
     let span = receiver.span("GET /admin/v1/projects");
     assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (PARENT[3..35].to_owned(), PARENT[36..52].to_owned()));
