@@ -39,7 +39,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::get,
 };
@@ -70,6 +70,10 @@ pub(crate) struct Admin {
     pub(crate) drain_asked: Notify,
     /// Places for those who wait for events.
     readers: Arc<Semaphore>,
+    /// The configuration has a cluster.
+    #[cfg(feature = "cluster")]
+    is_node: bool,
+    /// That cluster, as soon as it is found.
     #[cfg(feature = "cluster")]
     pub(crate) cluster: std::sync::OnceLock<Arc<across::Nodes>>,
 }
@@ -84,8 +88,11 @@ pub(crate) struct AdminListener {
 }
 
 impl Admin {
-    pub(crate) fn new(shared: Arc<Shared>, store: StoreQueue, reloader: Arc<Reloader>) -> Self {
+    #[cfg_attr(not(feature = "cluster"), expect(unused_variables, reason = "there is no cluster"))]
+    pub(crate) fn new(shared: Arc<Shared>, store: StoreQueue, reloader: Arc<Reloader>, is_node: bool) -> Self {
         Self {
+            #[cfg(feature = "cluster")]
+            is_node,
             shared,
             store,
             started: SystemTime::now(),
@@ -149,12 +156,13 @@ fn router(admin: Arc<Admin>) -> Router {
     let api = openapi::router();
     #[cfg(feature = "cluster")]
     let api = api.layer(from_fn_with_state(Arc::clone(&admin), across::spread));
+    let api = api.layer(from_fn_with_state(Arc::clone(&admin), access::check));
     router
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::healthy))
         .route("/metrics", get(metrics::show).layer(from_fn_with_state(Arc::clone(&admin), access::check_host)))
-        .nest("/admin/v1", api.layer(from_fn_with_state(Arc::clone(&admin), access::check)))
+        .nest("/admin/v1", api.layer(from_fn(listener::refuse_in_last_places)))
         .fallback(async || ApiError::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(from_fn_with_state(Arc::clone(&admin), count))

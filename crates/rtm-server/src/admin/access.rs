@@ -14,9 +14,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use rtm_codec::{AppId, CallLimit, CallLimiter};
-use tokio::sync::watch;
+use tokio::{spawn, sync::watch};
 
-use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys, openapi::Route};
+use super::{
+    Admin,
+    answers::{ApiError, named},
+    config::AdminRole,
+    keys::AdminKeys,
+    openapi::Route,
+};
 use crate::{clock::instant, project::Project, shared::Seldom, workers::Workers};
 
 /// The keys, and what keeps others from guessing them.
@@ -135,17 +141,30 @@ pub(super) async fn check(
                 caller.traceparent = span.traceparent();
             }
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let answer = answer(Arc::clone(&admin), request, next);
+            // A change goes on to its end, and is written down, if the caller hangs up.
+            match method.is_safe() {
+                true => answer.await,
+                false => spawn(answer).await.unwrap_or_else(|_| ApiError::internal().into_response()),
+            }
         }
         Err(error) => error.into_response(),
     };
-    if let Some(&Route { path, call }) = response.extensions().get() {
+    if let Some(&Route { path, .. }) = response.extensions().get() {
         span.is_of(&method, path);
-        if !response.status().is_success() {
-            admin.audit.not_done(call, response.status());
-        }
     }
     span.answered(response.status().as_u16(), response.status().is_server_error());
+    response
+}
+
+/// Answers a call, and counts it if it would have changed something and does not.
+async fn answer(admin: Arc<Admin>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if let Some(&Route { call, .. }) = response.extensions().get()
+        && !response.status().is_success()
+    {
+        admin.audit.not_done(call, response.status());
+    }
     response
 }
 
@@ -161,7 +180,8 @@ impl Caller {
     /// Whether it may act on the whole server like that.
     pub(super) fn check(&self, role: AdminRole) -> Result<(), ApiError> {
         if self.projects.is_some() {
-            return Err(ApiError::forbidden(format!("the key {} is for some projects only", self.name)));
+            let why = "is for some projects only, and this is about the server: it needs a key without projects";
+            return Err(ApiError::forbidden(format!("the key {} {why}", self.name)));
         }
         self.check_role(role)
     }
@@ -169,9 +189,13 @@ impl Caller {
     /// The cores of a project, if the caller may act on it like that.
     pub(super) fn cores(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Workers>, ApiError> {
         self.check_role(role)?;
-        let app_id: AppId = app_id.parse().map_err(|_| ApiError::not_found("there is no such project"))?;
+        let unknown = || match self.projects {
+            None => ApiError::no_such("project", app_id),
+            Some(_) => ApiError::not_found(format!("the key {} is for no project {}", self.name, named(app_id))),
+        };
+        let app_id: AppId = app_id.parse().map_err(|_| unknown())?;
         let cores = admin.shared.workers(&app_id).filter(|_| self.sees(&app_id));
-        cores.ok_or_else(|| ApiError::not_found("there is no such project"))
+        cores.ok_or_else(unknown)
     }
 
     /// One of them, for what all of them know.

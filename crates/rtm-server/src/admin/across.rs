@@ -4,6 +4,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeSet, VecDeque},
+    error::Error as _,
     fmt::Display,
     future::ready,
     net::IpAddr,
@@ -13,17 +14,17 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Query, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use futures::{
     StreamExt as _,
     future::{BoxFuture, join_all},
 };
+use http_body_util::LengthLimitError;
 use rtm_codec::AppId;
 use rtm_core::cluster::NodeName;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ use tower_service::Service as _;
 use super::{
     Admin,
     access::Caller,
-    answers::ApiError,
+    answers::{ApiError, in_time},
     config::AdminRole,
     openapi::{self, Route},
 };
@@ -122,9 +123,23 @@ async fn try_spread(admin: Arc<Admin>, role: AdminRole, request: Request, next: 
     let Query(mut query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
     let named = query.iter().position(|(name, _)| name == NODE).map(|at| query.remove(at).1);
-    let Some(nodes) = admin.cluster.get().cloned() else {
+    if !admin.is_in_cluster() {
         return match named {
             Some(_) => Err(ApiError::unavailable("this server is in no cluster")),
+            None => Ok(next.run(Request::from_parts(parts, body)).await),
+        };
+    }
+    let Some(caller) = parts.extensions.get::<Caller>().cloned() else { return Err(ApiError::internal()) };
+    // The node that knows the key says what it may do. Others go by that.
+    caller.check_role(role)?;
+    // What it has of the projects is not the cluster's before it is a member.
+    let is_about_server = is_about_server(&parts.method, parts.uri.path());
+    if named.is_none() && !is_about_server && !admin.shared.is_serving() {
+        return Err(ApiError::no_answer(OUTSIDE.to_owned()));
+    }
+    let Some(nodes) = admin.cluster.get().cloned() else {
+        return match named {
+            Some(_) => Err(ApiError::no_answer(OUTSIDE.to_owned())),
             None => Ok(next.run(Request::from_parts(parts, body)).await),
         };
     };
@@ -132,9 +147,6 @@ async fn try_spread(admin: Arc<Admin>, role: AdminRole, request: Request, next: 
     let seen = nodes.figures.nodes().nodes;
     let mut all: Vec<NodeName> = seen.iter().filter_map(|node| NodeName::new(&node.name).ok()).collect();
     all.sort();
-    let Some(caller) = parts.extensions.get::<Caller>().cloned() else { return Err(ApiError::internal()) };
-    // The node that knows the key says what it may do. Others go by that.
-    caller.check_role(role)?;
     let scope = Scope::of(&parts.method, parts.uri.path());
     if named.is_some() {
         parts.uri = with_query(&parts.uri, &query)?;
@@ -153,7 +165,7 @@ async fn try_spread(admin: Arc<Admin>, role: AdminRole, request: Request, next: 
     }
     if let Some(named) = named {
         let node = all.iter().find(|node| node.as_str() == named).cloned();
-        let node = node.ok_or_else(|| ApiError::not_found(&format!("there is no node {named:?} in the cluster")))?;
+        let node = node.ok_or_else(|| ApiError::not_found(format!("there is no node {named:?} in the cluster")))?;
         let body = read_body(body).await?;
         return Ok(nodes.ask(&node, &caller, &parts.uri, &parts.method, body).await?.into_response());
     }
@@ -415,7 +427,7 @@ impl Nodes {
                 |why: &dyn Display| ApiError::no_answer(format!("the node {node} does not answer: {why}{may_be_done}"));
             let request = serde_json::to_vec(&forwarded).map_err(|error| does_not(&error))?;
             let answer = calls.call(&node, request.into(), within).await.map_err(|error| match error {
-                NotAnswered::TooLong(_) => ApiError::bad_request(format!("this cannot be passed on: {error}")),
+                NotAnswered::TooLong(_) => ApiError::too_large(format!("this cannot be passed on: {error}")),
                 error => does_not(&error),
             })?;
             serde_json::from_slice(&answer).map_err(|error| does_not(&error))
@@ -509,6 +521,16 @@ impl Scope {
     }
 }
 
+/// Whether a call is about this server alone, also where that is a node of a cluster.
+fn is_about_server(method: &Method, path: &str) -> bool {
+    let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    match parts[..] {
+        ["projects", _, "limits"] => method != Method::PUT,
+        ["projects", _, ..] | ["cluster"] => false,
+        _ => true,
+    }
+}
+
 impl Cursor {
     /// As it stands in a list: `NODE.NUMBER`, and commas between. There is none where nothing is left.
     fn text(&self) -> Option<String> {
@@ -577,7 +599,13 @@ fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<Result<Vec<Value>, Answe
 }
 
 async fn read_body(body: Body) -> Result<String, ApiError> {
-    let body = to_bytes(body, MOST_BODY_BYTES).await.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let read = in_time(to_bytes(body, MOST_BODY_BYTES)).await?;
+    let body = read.map_err(|error| match error.source() {
+        Some(source) if source.is::<LengthLimitError>() => {
+            ApiError::too_large(format!("a body of more than {MOST_BODY_BYTES} bytes is not passed on to other nodes"))
+        }
+        _ => ApiError::bad_request(error.to_string()),
+    })?;
     String::from_utf8(body.into()).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
@@ -616,6 +644,7 @@ const CURSOR: &str = "cursor";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long a body may be that is passed on: NATS takes no longer message everywhere.
 const MOST_BODY_BYTES: usize = 48 * 1024;
+const OUTSIDE: &str = "this node is not in its cluster: only calls about the server itself are answered";
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// An endpoint that is tried out may take its time.
 const TEST_WITHIN: Duration = Duration::from_secs(20);

@@ -183,8 +183,9 @@ pub(super) async fn delete_data(
     let user_id = read_user(&user_id)?;
     // It is written down first: some of it may be gone when it fails.
     caller.project(&admin, &app_id, AdminRole::Operate)?;
-    admin.audit.record(&caller, "delete_data", format!("{app_id}/{user_id}"));
+    admin.audit.note(&caller, "delete_data", format!("{app_id}/{user_id}"));
     let answer = admin.operate(&caller, &app_id, &user_id, AdminCall::DeleteData(user_id.clone())).await?;
+    admin.audit.done("delete_data");
     let AdminAnswer::Deleted(deleted) = answer else { return Err(ApiError::internal()) };
     Ok(Json(DeletedAnswer {
         stored_messages: deleted.stored_messages,
@@ -201,8 +202,9 @@ pub(super) async fn delete_stored(
 ) -> Result<Json<StoredAnswer>, ApiError> {
     let user_id = read_user(&user_id)?;
     caller.project(&admin, &app_id, AdminRole::Operate)?;
-    admin.audit.record(&caller, "delete_stored", format!("{app_id}/{user_id}"));
+    admin.audit.note(&caller, "delete_stored", format!("{app_id}/{user_id}"));
     let answer = admin.operate(&caller, &app_id, &user_id, AdminCall::DeleteStored(user_id.clone())).await?;
+    admin.audit.done("delete_stored");
     let AdminAnswer::Deleted(deleted) = answer else { return Err(ApiError::internal()) };
     Ok(Json(StoredAnswer { stored_messages: deleted.stored_messages }))
 }

@@ -7,12 +7,13 @@ use std::{
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Request, rejection::JsonRejection},
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use rtm_codec::{ErrorKind, Refusal};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 /// A part of a request, which is refused as everything else is if it cannot be read.
 pub(super) struct Checked<E>(pub(super) E);
@@ -30,9 +31,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Checked<Json<T>> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let read = Json::from_request(request, state).await;
-        read.map(Self).map_err(|error| ApiError::bad_request(error.body_text()))
+        let read = in_time(Json::from_request(request, state)).await?;
+        read.map(Self).map_err(|error: JsonRejection| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(format!("the body has more than {BODY_BYTES} bytes")),
+            _ => ApiError::bad_request(error.body_text()),
+        })
     }
+}
+
+/// Waits for a request's body, which may not take for ever: others wait for its connection.
+pub(super) async fn in_time<R>(read: impl Future<Output = R>) -> Result<R, ApiError> {
+    timeout(BODY_WITHIN, read).await.map_err(|_| ApiError::timeout())
 }
 
 /// Part of a list.
@@ -64,13 +73,33 @@ impl ApiError {
         Self { status: StatusCode::FORBIDDEN, code: "forbidden", message }
     }
 
-    pub(super) fn not_found(message: &str) -> Self {
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, code: "not_found", message: message.into() }
+    }
+
+    /// There is nothing of this kind that is called so.
+    pub(super) fn no_such(kind: &str, name: &str) -> Self {
+        Self::not_found(format!("there is no {kind} {}", named(name)))
     }
 
     pub(super) fn method_not_allowed() -> Self {
         let message = "this call has another method".to_owned();
         Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "method_not_allowed", message }
+    }
+
+    pub(super) fn timeout() -> Self {
+        let message = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+        Self { status: StatusCode::REQUEST_TIMEOUT, code: "timeout", message }
+    }
+
+    pub(super) fn too_large(message: String) -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message }
+    }
+
+    /// The listener has no connection left for that.
+    pub(super) fn busy() -> Self {
+        let message = "the admin listener has as many connections as it may: try again".to_owned();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "failed", message }
     }
 
     pub(super) fn too_often(message: impl Into<String>) -> Self {
@@ -138,10 +167,45 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// A name that somebody has sent, which may hold anything and be of any length.
+pub(super) fn named(name: &str) -> String {
+    format!("{:?}", name.chars().take(NAME_CHARS).collect::<String>())
+}
+
 /// A time as RFC 3339 writes it, in UTC; one that it cannot write as the last that it can.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST)).to_string()
 }
 
+/// So much is shown of a name: no id is longer.
+const NAME_CHARS: usize = 64;
+/// How long a request's body may take.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may be: a message in which everything is escaped, and room for the rest.
+pub(super) const BODY_BYTES: usize = 256 * 1024;
 /// The end of the year 9999.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use bytes::Bytes;
+    use futures::{StreamExt as _, stream};
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn refusal(body: Body) -> (StatusCode, &'static str) {
+        let request = Request::builder().header(header::CONTENT_TYPE, "application/json").body(body).unwrap();
+        let read = Checked::<Json<Value>>::from_request(request, &()).await;
+        read.map(|_| ()).map_err(|error| (error.status, error.code)).unwrap_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_waited_for_no_longer_than_it_may_take() {
+        let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]).chain(stream::pending());
+        let since = tokio::time::Instant::now();
+        assert_eq!(refusal(Body::from_stream(begun)).await, (StatusCode::REQUEST_TIMEOUT, "timeout"));
+        assert_eq!(since.elapsed().as_secs(), BODY_WITHIN.as_secs());
+    }
+}

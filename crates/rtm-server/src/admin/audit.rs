@@ -62,11 +62,23 @@ pub(super) struct Entry {
 impl Audit {
     /// Takes note of a change that was made.
     pub(super) fn record(&self, caller: &Caller, action: &'static str, target: impl Into<String>) {
+        self.note(caller, action, target);
+        self.done(action);
+    }
+
+    /// Counts a change that was [noted](Self::note) before, and is made now.
+    pub(super) fn done(&self, action: &'static str) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *entries.by_action.entry((action, Outcome::Done)).or_default() += 1;
+    }
+
+    /// Takes note of a change before it is made, since a part of it may be done when it fails. What comes of it is counted when
+    /// that is known.
+    pub(super) fn note(&self, caller: &Caller, action: &'static str, target: impl Into<String>) {
         let target = target.into();
         info!(target: "rtm::audit", key = caller.name, address = %caller.address, action, on = target, "changed by an operator");
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.count += 1;
-        *entries.by_action.entry((action, Outcome::Done)).or_default() += 1;
         let number = entries.count;
         if entries.last.len() >= ENTRIES {
             entries.last.pop_front();

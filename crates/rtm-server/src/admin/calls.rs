@@ -364,17 +364,12 @@ pub(super) async fn reload(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ReloadAnswer>, ApiError> {
     caller.check(AdminRole::Admin)?;
-    // It goes on to its end if the caller hangs up.
-    let done = tokio::spawn(async move {
-        let level = admin.log.as_ref().map(LogControl::level);
-        let done = admin.reloader.reload().await;
-        if done.is_ok() {
-            admin.record_at(level.as_deref(), &caller, "reload", "server");
-        }
-        done
-    });
-    let done = done.await;
-    match done.map_err(|error| ApiError::unavailable(&error.to_string()))? {
+    let level = admin.log.as_ref().map(LogControl::level);
+    let done = admin.reloader.reload().await;
+    if done.is_ok() {
+        admin.record_at(level.as_deref(), &caller, "reload", "server");
+    }
+    match done {
         Ok(Reloaded { changed, needs_restart }) => Ok(Json(ReloadAnswer { changed, needs_restart })),
         Err(error @ (ReloadError::NoSource | ReloadError::ShuttingDown)) => {
             Err(ApiError::unavailable(&error.to_string()))
@@ -479,9 +474,10 @@ impl Admin {
         })
     }
 
+    /// Whether it is a node of a cluster, also one that has not joined yet.
     #[cfg(feature = "cluster")]
     pub(super) fn is_in_cluster(&self) -> bool {
-        self.cluster.get().is_some()
+        self.is_node
     }
 
     #[cfg(not(feature = "cluster"))]

@@ -99,7 +99,7 @@ pub(super) async fn channel(
     let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     let channel_id = read_channel(&channel_id)?;
     let mut known = cores.all().filter_map(|core| core.look(|core, _, _| core.inspect_channel(&channel_id)));
-    let (mut info, mut attributes) = known.next().ok_or_else(no_channel)?;
+    let (mut info, mut attributes) = known.next().ok_or_else(|| no_channel(&channel_id))?;
     for (theirs, newer) in known {
         info.merge(&theirs);
         if newer.revision > attributes.revision {
@@ -129,7 +129,7 @@ pub(super) async fn members(
     let channel_id = read_channel(&channel_id)?;
     let knows = |core: &Arc<Project>| core.look(|core, _, _| core.channel_info(&channel_id)).is_some();
     if !cores.all().any(knows) {
-        return Err(no_channel());
+        return Err(no_channel(&channel_id));
     }
     let mut items = Vec::new();
     let mut from = Some(Spot::of(&part)?);
@@ -162,8 +162,8 @@ pub(super) fn read_channel(text: &str) -> Result<ChannelId, ApiError> {
     ChannelId::new(text).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
-fn no_channel() -> ApiError {
-    ApiError::not_found("there is no such channel")
+fn no_channel(channel_id: &ChannelId) -> ApiError {
+    ApiError::no_such("channel", channel_id.as_str())
 }
 
 const SLICE: usize = 256;

@@ -47,7 +47,7 @@ pub(super) async fn list(
 ) -> Result<Json<List<LimitAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
     let held = admin.reloader.limits(project.app_id()).await;
-    Ok(Json(answer(held.ok_or_else(no_project)?)))
+    Ok(Json(answer(held.ok_or_else(|| ApiError::no_such("project", &app_id))?)))
 }
 
 /// Sets limits until the next reload or restart.
@@ -64,7 +64,7 @@ pub(super) async fn set(
     let said: Vec<_> = request.limits.iter().map(|(call, limit)| format!("{call}={limit}")).collect();
     admin.audit.record(&caller, "set_limits", format!("{app_id} {}", said.join(" ")));
     let held = admin.reloader.limits(project.app_id()).await;
-    Ok(Json(answer(held.ok_or_else(no_project)?)))
+    Ok(Json(answer(held.ok_or_else(|| ApiError::no_such("project", &app_id))?)))
 }
 
 impl LimitsRequest {
@@ -100,10 +100,6 @@ fn answer(held: Vec<HeldLimit>) -> List<LimitAnswer> {
         from: source.name().filter(|_| limit.is_none()).map(ToOwned::to_owned),
     };
     List { items: held.into_iter().map(one).collect(), next: None }
-}
-
-fn no_project() -> ApiError {
-    ApiError::not_found("there is no such project")
 }
 
 /// In place of a limit: what the configuration says.

@@ -68,9 +68,14 @@ pub(super) struct HistoryPart {
     from: Option<String>,
     until: Option<String>,
     #[serde(default)]
-    received: bool,
-    #[serde(default)]
     newest_first: bool,
+}
+
+/// Whether those messages of a user are wanted that it received, and not those that it sent.
+#[derive(Debug, Deserialize)]
+pub(super) struct Side {
+    #[serde(default)]
+    received: bool,
 }
 
 pub(super) async fn send_to_user(
@@ -89,8 +94,11 @@ pub(super) async fn send_to_user(
         enable_historical_messaging: request.history,
         wait_for_ack: true,
     });
-    admin.audit.record(&caller, "send", format!("{app_id}/{user_id} as {}", request.from));
-    let outcome = match ask(&project, call).await? {
+    // It is written down first: its receiver may have it when it fails.
+    admin.audit.note(&caller, "send", format!("{app_id}/{user_id} as {}", request.from));
+    let answer = ask(&project, call).await?;
+    admin.audit.done("send");
+    let outcome = match answer {
         RestAnswer::PeerMessage(PeerMessageCode::Delivered) => "delivered",
         RestAnswer::PeerMessage(PeerMessageCode::PeerOffline) => "offline",
         _ => "sent",
@@ -114,8 +122,9 @@ pub(super) async fn send_to_channel(
         payload: request.text()?,
         enable_historical_messaging: request.history,
     });
-    admin.audit.record(&caller, "send", format!("{app_id}/channel {channel_id} as {}", request.from));
+    admin.audit.note(&caller, "send", format!("{app_id}/channel {channel_id} as {}", request.from));
     ask(&project, call).await?;
+    admin.audit.done("send");
     Ok(Json(Done { done: true }))
 }
 
@@ -124,15 +133,17 @@ pub(super) async fn of_user(
     Extension(caller): Extension<Caller>,
     Checked(Path((app_id, user_id))): Checked<Path<(String, String)>>,
     Checked(Query(part)): Checked<Query<HistoryPart>>,
+    Checked(Query(Side { received })): Checked<Query<Side>>,
 ) -> Result<Json<List<MessageAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let user = read_user(&user_id)?;
-    let search = match part.received {
+    let search = match received {
         true => part.search(None, Some(user))?,
         false => part.search(Some(user), None)?,
     };
+    let found = page(&project, search, |to| !received || matches!(to, HistoryOf::Peer(_))).await?;
     admin.audit.record(&caller, "read_history", format!("{app_id}/{user_id}"));
-    page(&project, search, |to| part.received.then_some(to).is_none_or(|to| matches!(to, HistoryOf::Peer(_)))).await
+    Ok(found)
 }
 
 pub(super) async fn of_channel(
@@ -145,8 +156,10 @@ pub(super) async fn of_channel(
     let channel_id = read_channel(&channel_id)?;
     // A search names users and channels alike.
     let named = read_user(channel_id.as_str())?;
+    let search = part.search(None, Some(named))?;
+    let found = page(&project, search, |to| *to == HistoryOf::Channel(channel_id.clone())).await?;
     admin.audit.record(&caller, "read_history", format!("{app_id}/channel {channel_id}"));
-    page(&project, part.search(None, Some(named))?, |to| *to == HistoryOf::Channel(channel_id.clone())).await
+    Ok(found)
 }
 
 /// A page of what a search finds, of which a part is wanted.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use axum::{
     Router,
-    extract::{Query, Request},
+    extract::{DefaultBodyLimit, Query, Request},
     middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
     routing::{delete, get, post, put},
@@ -16,8 +16,13 @@ use serde_json::{Map, Value, json};
 #[cfg(feature = "webhooks")]
 use super::webhooks;
 use super::{
-    Admin, access::Caller, actions, answers::ApiError, calls, channels, config::AdminRole, events, limits, messages,
-    samples, tokens, users,
+    Admin,
+    access::Caller,
+    actions,
+    answers::{ApiError, BODY_BYTES},
+    calls, channels,
+    config::AdminRole,
+    events, limits, messages, samples, tokens, users,
 };
 
 /// One call.
@@ -98,6 +103,7 @@ macro_rules! calls {
             router
                 .fallback(async || ApiError::not_found("there is no such call"))
                 .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+                .layer(DefaultBodyLimit::max(BODY_BYTES))
         }
     };
 }
@@ -202,7 +208,7 @@ calls! {
     get "/projects/{app_id}/channels/{channel_id}/members" channels::members, "members", Read, "The members of a channel",
         (PAGE), (&[]), Answer::Texts;
     get "/projects/{app_id}/channels/{channel_id}/history" messages::of_channel, "channel_history", Operate,
-        "Messages of a channel's history", (HISTORY), (&[]), Answer::List(MESSAGE);
+        "Messages of a channel's history", (CHANNEL_HISTORY), (&[]), Answer::List(MESSAGE);
     post "/projects/{app_id}/channels/{channel_id}/messages" messages::send_to_channel, "send_to_channel", Operate,
         "Sends a text to a channel, in the name of any user", (&[]),
         (&[("from", Text), ("text", Text), ("history?", Flag)]), Answer::One(DONE);
@@ -259,7 +265,9 @@ const REFUSALS: &[(&str, &str)] = &[
     ("401", "There is no key, or one that is not known"),
     ("403", "The key may not do this, or the request was not meant for this address"),
     ("404", "What the path names is not there"),
+    ("408", "The body did not come in time"),
     ("409", "It cannot be done as things are"),
+    ("413", "The body is too long"),
     ("429", "It is done too often"),
     ("503", "The server or its store cannot do it now"),
 ];
@@ -272,6 +280,8 @@ const HISTORY: &[Field] = &[
     ("received?", Flag),
     ("newest_first?", Flag),
 ];
+const CHANNEL_HISTORY: &[Field] =
+    &[("limit?", Number), ("cursor?", Text), ("from?", Time), ("until?", Time), ("newest_first?", Flag)];
 const LIMIT: &[Field] =
     &[("call", Text), ("node?", Text), ("limit", Text), ("configured", Text), ("source", Text), ("from?", Text)];
 const LEVEL: &[Field] = &[("level", Text)];
@@ -498,8 +508,13 @@ impl Call {
         let mut responses = Map::new();
         let content = json!({ "application/json": { "schema": answer } });
         responses.insert("200".to_owned(), json!({ "description": "Done", "content": content }));
-        // What is in a path may not be there.
-        for (status, _) in REFUSALS.iter().filter(|(status, _)| *status != "404" || self.path.contains('{')) {
+        let may_be = |status: &str| match status {
+            // What is in a path may not be there.
+            "404" => self.path.contains('{'),
+            "408" | "413" => !self.body.is_empty(),
+            _ => true,
+        };
+        for (status, _) in REFUSALS.iter().filter(|(status, _)| may_be(status)) {
             let refusal = format!("#/components/responses/{status}");
             responses.insert((*status).to_owned(), json!({ "$ref": refusal }));
         }

@@ -20,7 +20,7 @@ use super::{
     Admin,
     access::Caller,
     actions::{RestrictionsAnswer, count_stored, read_user},
-    answers::{ApiError, Checked, List, rfc3339},
+    answers::{ApiError, Checked, List, named, rfc3339},
     calls::{Part, after},
     config::AdminRole,
     spot::Spot,
@@ -275,7 +275,10 @@ pub(super) async fn user(
         None if node.is_some() => UserInfo::default(),
         // Of whom nothing else is known, messages may wait.
         None => match stored {
-            Ok(0) => return Err(ApiError::not_found("nothing is known of this user here")),
+            Ok(0) => {
+                let name = named(user_id.as_str());
+                return Err(ApiError::not_found(format!("nothing is known of the user {name} here")));
+            }
             Ok(_) => UserInfo::default(),
             Err(error) => return Err(error),
         },

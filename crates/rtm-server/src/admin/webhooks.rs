@@ -177,8 +177,8 @@ pub(super) async fn pause(
     let done = webhook.status().health.is_none_or(|health| !health.is_off());
     if done {
         webhook.order(Order::Pause);
-        admin.audit.record(&caller, "pause_webhook", format!("{app_id}/{name}"));
     }
+    admin.audit.record(&caller, "pause_webhook", format!("{app_id}/{name}"));
     Ok(Json(Done { done }))
 }
 
@@ -194,8 +194,8 @@ pub(super) async fn enable(
     let done = webhook.status().health.is_none_or(|health| health != Health::Working);
     if done {
         webhook.order(Order::Enable);
-        admin.audit.record(&caller, "enable_webhook", format!("{app_id}/{name}"));
     }
+    admin.audit.record(&caller, "enable_webhook", format!("{app_id}/{name}"));
     Ok(Json(Done { done }))
 }
 
@@ -203,7 +203,7 @@ fn find(admin: &Admin, project: &Project, name: &str) -> Result<Arc<Webhook>, Ap
     let live = admin.shared.live();
     let mut all = live.webhooks.get(project.app_id()).into_iter().flatten();
     let webhook = all.find(|webhook| webhook.config.name == name);
-    webhook.cloned().ok_or_else(|| ApiError::not_found("there is no such webhook"))
+    webhook.cloned().ok_or_else(|| ApiError::no_such("webhook", name))
 }
 
 fn check_is_here(webhook: &Webhook) -> Result<(), ApiError> {

@@ -364,7 +364,7 @@ impl ServerBuilder {
             admin,
         ));
         #[cfg(feature = "admin")]
-        let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue(), Arc::clone(&reloader)));
+        let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue(), Arc::clone(&reloader), !is_alone));
         #[cfg(feature = "admin")]
         let admin_listener = AdminListener::start(admin_sockets, Arc::clone(&admin));
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]

@@ -716,6 +716,9 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     // It can be tried out all the same, past what waits.
     let (status, tried) = call("POST", "/one/test", "").await;
     assert_eq!((status, &tried["taken"], &tried["answer"]), (200, &json!(true), &json!("200 OK")));
+    let (_, attempts) = call("GET", "/one/attempts", "").await;
+    let last = &attempts["items"][0];
+    assert_eq!((&last["status"], &last["taken"], &last["first"]), (&json!(200), &json!(true), &json!(0)), "{last}");
     let test = endpoint.got().last().unwrap().clone();
     assert!(test.id.starts_with("test-") && test.attempt == 1, "{test:?}");
     assert_eq!(
@@ -732,6 +735,9 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     .await;
     assert_eq!(figure("rtm_webhook_oldest_pending_seconds{}").await, 0.0);
     assert_eq!(call("POST", "/one/enable", "").await, (200, json!({ "done": false })), "it is already");
+    let answer = http(admin, format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")).await;
+    let both = "rtm_admin_actions_total{action=\"enable_webhook\",result=\"done\"} 2.0\n";
+    assert!(answer.body.contains(both), "that is written down too: {}", answer.body);
     let count = |endpoint: &Endpoint| endpoint.taken().iter().filter(|event| is(event, "user.online", "alice")).count();
     assert_eq!(count(&endpoint), 1);
     assert!(!endpoint.got().iter().any(|got| got.is_replay));
