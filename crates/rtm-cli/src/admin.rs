@@ -255,11 +255,12 @@ enum Call {
     /// Send a webhook an event of the type webhook.test, and show what it answers.
     TestWebhook(Webhook),
     /// Send a webhook events once more.
+    #[command(group = ArgGroup::new("from_where").required(true).args(["since", "after"]))]
     ReplayWebhook {
         #[command(flatten)]
         webhook: Webhook,
         /// Those since this time: 2030-01-31T12:00:00Z.
-        #[arg(long, value_name = "TIME", conflicts_with = "after", required_unless_present = "after")]
+        #[arg(long, value_name = "TIME")]
         since: Option<String>,
         /// Those behind this number.
         #[arg(long, value_name = "SEQ")]
@@ -372,6 +373,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Call::Tap(wanted) => {
             return events::run(&app_id, wanted.into(), format == Format::Json, &listener).await;
         }
+        Call::Top(_) if format == Format::Json => {
+            return Err(WrongArgument("top draws pictures for people: leave out --format".to_owned()).into());
+        }
         Call::Top(args) => return top::run(args, &listener).await,
         _ => {}
     }
@@ -380,6 +384,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     print(&answer, format)?;
     if matches!(call, Call::TestWebhook(_)) && answer["taken"] != true {
         bail!("the endpoint did not take the event");
+    }
+    if matches!(call, Call::ExplainToken { .. }) && answer["verdict"] == "refused" {
+        bail!("the server refuses this token");
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
+use clap::ArgGroup;
 use rtm_client::{
     AttributeKey, ChannelAttributeOptions, ChannelAttributes, ChannelId, Client, Revision, RtmError, Text, UserId,
 };
@@ -81,6 +82,7 @@ struct Set {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["keys", "all"]))]
 struct Delete {
     #[command(flatten)]
     user: User,
@@ -88,10 +90,10 @@ struct Delete {
     #[arg(long, value_name = "ROOM")]
     channel: ChannelId,
     /// The attributes to delete. Unknown keys are no error.
-    #[arg(value_name = "KEY", required_unless_present = "all")]
+    #[arg(value_name = "KEY")]
     keys: Vec<AttributeKey>,
     /// Delete all of them.
-    #[arg(long, conflicts_with = "keys")]
+    #[arg(long)]
     all: bool,
     #[command(flatten)]
     write: Write,

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::ArgGroup;
 use rtm_server::{
     ClusterConfig, ClusterName, ClusterStore, DamagedRecord, Redb, StoreRecord,
     core::{
@@ -61,7 +62,7 @@ struct Check {
 struct Export {
     #[command(flatten)]
     store: Place,
-    /// File to write [default: standard output]. An existing file is replaced when the export is complete; a new one is for its
+    /// File to write; - is standard output [default: -]. An existing file is replaced when the export is complete; a new one is for its
     /// owner alone to read.
     file: Option<PathBuf>,
 }
@@ -83,9 +84,10 @@ struct DataDir {
 
 /// Where a store is.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("where").required(true).multiple(true).args(["data_dir", "cluster", "config"]))]
 struct Place {
     /// Data directory of the server.
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["cluster", "config"], conflicts_with_all = ["cluster", "config"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cluster", "config"])]
     data_dir: Option<PathBuf>,
     /// Servers of NATS that the cluster is on.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
@@ -108,7 +110,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Check(Check { store }) => check(&store.data_dir),
         Action::Export(Export { store, file }) => {
-            let damages = match file {
+            let damages = match file.filter(|file| file != Path::new("-")) {
                 Some(file) => export_to(&store, &file)?,
                 None => match export(&store, &mut io::stdout().lock()) {
                     // The reader, such as `head`, has read enough.

@@ -1,5 +1,6 @@
 //! `rtm admin events`: the log of events of a project, as far as it goes or as it grows.
 
+use clap::ArgGroup;
 use hyper::Method;
 use serde_json::Value;
 
@@ -30,9 +31,10 @@ pub(super) struct Args {
 
 /// What happens to one user, or in one channel.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whose").required(true).args(["user", "channel"]))]
 pub(super) struct TapArgs {
     /// What happens to this user.
-    #[arg(long, value_name = "USER", conflicts_with = "channel", required_unless_present = "channel")]
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// What happens in this channel.
     #[arg(long, value_name = "CHANNEL")]

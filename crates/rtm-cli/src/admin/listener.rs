@@ -116,8 +116,10 @@ impl Listener {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())));
         let (status, bytes) = self.answer(request).await?;
-        let answer: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is not the admin listener of a server: it answers {status}", self.url))?;
+        // What a parser has to say of something else helps nobody.
+        let Ok(answer) = serde_json::from_slice::<Value>(&bytes) else {
+            bail!("{} is not the admin listener of a server: it answers {status}", self.url);
+        };
         match answer["error"]["message"].as_str() {
             // A reload is refused for what stands in the server's files.
             Some(message) if status == StatusCode::BAD_REQUEST && path != "/reload" => {

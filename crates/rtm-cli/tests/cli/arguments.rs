@@ -123,3 +123,17 @@ fn a_chain_to_show_may_have_what_only_its_reader_knows() {
         "nobody is trusted whose certificate is not understood: {error}"
     );
 }
+
+#[test]
+fn each_of_several_ways_to_say_something_is_named_where_one_is_missing() {
+    let attributes = [&["attributes", "delete", "--channel", "room"][..], &USER].concat();
+    for (args, ways) in [
+        (&["admin", "tap"][..], "<--user <USER>|--channel <CHANNEL>>"),
+        (&["admin", "replay-webhook", "shop"], "<--since <TIME>|--after <SEQ>>"),
+        (&["store", "export"], "<--data-dir <DIR>|--cluster <nats://HOST:PORT[,nats://…]>|--config <FILE>>"),
+        (&attributes, "<KEY|--all>"),
+    ] {
+        let (code, error) = run(args);
+        assert!(code == Some(2) && error.contains(ways), "{error}");
+    }
+}

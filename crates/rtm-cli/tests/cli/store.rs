@@ -105,6 +105,7 @@ fn an_old_store_is_exported_and_imported_without_loss() {
     assert_eq!(lines, values(&what_it_holds()));
     let file = old.0.path().join("export.jsonl");
     assert_eq!(succeeded(&old.run("export", &[file.to_str().unwrap()])), "");
+    assert_eq!(values(&succeeded(&old.run("export", &["-"]))), lines);
     let new = DataDir::empty();
     let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
     assert_eq!(said, "79 imported, 0 already in the store\n");
