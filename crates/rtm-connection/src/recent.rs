@@ -1,8 +1,8 @@
 //! The messages that came last, so that a server which sends one again over a new session is not believed.
 
-use std::hash::BuildHasher;
+use std::{collections::HashSet, hash::BuildHasher};
 
-use foldhash::quality::FixedState;
+use foldhash::{fast, quality::FixedState};
 use rtm_codec::{ChannelId, MessageId, UserId};
 
 /// What tells one message from another.
@@ -15,7 +15,7 @@ pub(crate) struct Message<'a> {
     pub(crate) server_received_ts: u64,
 }
 
-/// Remembers the last 256 messages to this user and the last 256 of channels by a keyed hash, without allocating.
+/// Remembers the last messages to this user, and the last ones of channels, by a keyed hash.
 #[derive(Debug)]
 pub(crate) struct Recent {
     hasher: FixedState,
@@ -23,21 +23,51 @@ pub(crate) struct Recent {
     of_channels: Ring,
 }
 
-#[derive(Debug)]
+/// Hashes of messages: the oldest one goes first.
+#[derive(Debug, Default)]
 struct Ring {
-    hashes: Box<[u64; KEPT]>,
+    hashes: Vec<u64>,
+    /// The oldest one, once all places are taken.
     next: usize,
+    /// The same hashes, while repeats are looked for: most of the time nobody looks.
+    index: Option<HashSet<u64, fast::FixedState>>,
+}
+
+impl Ring {
+    fn push(&mut self, hash: u64) {
+        // All at once: a message costs no allocation later.
+        if self.hashes.capacity() == 0 {
+            self.hashes.reserve_exact(KEPT);
+        }
+        if self.hashes.len() < KEPT {
+            return self.hashes.push(hash);
+        }
+        let oldest = std::mem::replace(&mut self.hashes[self.next], hash);
+        self.next = (self.next + 1) % KEPT;
+        if let Some(index) = &mut self.index {
+            index.remove(&oldest);
+        }
+    }
+
+    /// Remembers a message, and says whether it was there.
+    fn check(&mut self, hash: u64) -> bool {
+        let index = self.index.get_or_insert_with(|| self.hashes.iter().copied().collect());
+        let is_new = index.insert(hash);
+        if is_new {
+            self.push(hash);
+        }
+        !is_new
+    }
 }
 
 impl Recent {
     pub(crate) fn new(key: u64) -> Self {
-        let ring = || Ring { hashes: Box::new([0; KEPT]), next: 0 };
-        Self { hasher: FixedState::with_seed(key), to_user: ring(), of_channels: ring() }
+        Self { hasher: FixedState::with_seed(key), to_user: Ring::default(), of_channels: Ring::default() }
     }
 
     /// Whether no message has come.
     pub(crate) fn is_empty(&self) -> bool {
-        self.to_user.hashes[0] == 0 && self.of_channels.hashes[0] == 0
+        self.to_user.hashes.is_empty() && self.of_channels.hashes.is_empty()
     }
 
     /// Remembers a message, and says whether it was there already if `check` asks for that.
@@ -46,16 +76,53 @@ impl Recent {
         if message.message_id == MessageId(0) {
             return false;
         }
-        let hash = self.hasher.hash_one(message).max(1);
+        let hash = self.hasher.hash_one(message);
         let ring = if message.channel.is_some() { &mut self.of_channels } else { &mut self.to_user };
-        if check && ring.hashes.contains(&hash) {
-            return true;
+        if check {
+            return ring.check(hash);
         }
-        ring.hashes[ring.next] = hash;
-        ring.next = (ring.next + 1) % KEPT;
+        ring.index = None;
+        ring.push(hash);
         false
     }
 }
 
-/// How many messages of each kind are remembered.
-const KEPT: usize = 256;
+/// How many messages of each kind are remembered. When a node is lost, all that it had not acknowledged for others comes
+/// again, in order: were it more than this, each repeat would push out the next one, and none would be known.
+const KEPT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_repeat(recent: &mut Recent, id: u64, check: bool) -> bool {
+        let sender = UserId::new("alice").unwrap();
+        let message = Message { channel: None, sender: &sender, message_id: MessageId(id), server_received_ts: id };
+        recent.insert(&message, check)
+    }
+
+    #[test]
+    fn all_that_is_remembered_is_known_when_it_comes_again_in_order() {
+        let mut recent = Recent::new(1);
+        assert!(recent.is_empty());
+        let last = 10_000;
+        for id in 1..=last {
+            assert!(!is_repeat(&mut recent, id, false));
+        }
+        let first = last - KEPT as u64 + 1;
+        for id in first..=last {
+            assert!(is_repeat(&mut recent, id, true), "{id}");
+        }
+        assert!(!is_repeat(&mut recent, first - 1, true), "it was forgotten");
+        assert!(!is_repeat(&mut recent, first, true), "the one before took its place");
+    }
+
+    #[test]
+    fn what_comes_while_nobody_looks_for_repeats_is_known_later() {
+        let mut recent = Recent::new(1);
+        for id in 1..=3 {
+            assert!(!is_repeat(&mut recent, id, id == 1), "{id}");
+        }
+        assert!([1, 2, 3].iter().all(|id| is_repeat(&mut recent, *id, true)));
+    }
+}
