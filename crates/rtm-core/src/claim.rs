@@ -50,6 +50,8 @@ struct Claim {
     /// The sessions that one put an end to which ended here just now.
     ousted: OustedSessions,
     since: Instant,
+    /// How long the next pause is, before what was not written is written again.
+    next_pause: Duration,
     /// Other logins of the same user, which wait for this one.
     behind: Vec<Entrant>,
     /// Other nodes that ask for the user meanwhile.
@@ -63,8 +65,8 @@ struct Claim {
 enum Stage {
     /// The entry as it is where writes are decided.
     Reading,
-    /// The same, later; also for a write whose outcome is not known.
-    Pausing { until: Instant, written: Option<Write> },
+    /// Nothing, until then.
+    Pausing { until: Instant, then: Then },
     /// The view in which the entry was written.
     View(u64),
     /// The node that the entry of this revision names says what becomes of its session.
@@ -75,6 +77,17 @@ enum Stage {
     Writing(Write),
     /// The entry, since the outcome is not known for sure.
     ReadingBack(Write),
+}
+
+/// What a claim does after a pause.
+#[derive(Debug)]
+enum Then {
+    /// It reads the entry.
+    Read,
+    /// The same, for a write whose outcome is not known.
+    ReadBack(Write),
+    /// It writes again what was not written.
+    WriteAgain(Write),
 }
 
 /// A write of the entry over this revision.
@@ -108,6 +121,7 @@ impl Claim {
             lost: None,
             ousted: OustedSessions::default(),
             since,
+            next_pause: PAUSE,
             behind: Vec::new(),
             asks: Vec::new(),
             early: Vec::new(),
@@ -135,6 +149,10 @@ impl Claim {
         self.since + CLAIMED_WITHIN <= now.instant
     }
 
+    fn pause(&mut self, now: Now, pause: Duration, then: Then) {
+        self.stage = Stage::Pausing { until: now.instant + pause, then };
+    }
+
     fn awaits_engine(&self) -> bool {
         !matches!(self.stage, Stage::View(_) | Stage::Verdict { .. } | Stage::Pack { .. })
     }
@@ -142,9 +160,9 @@ impl Claim {
     /// A write of its entry that may have been done.
     fn write(&self) -> Option<&Write> {
         match &self.stage {
-            Stage::Writing(write) | Stage::ReadingBack(write) | Stage::Pausing { written: Some(write), .. } => {
-                Some(write)
-            }
+            Stage::Writing(write)
+            | Stage::ReadingBack(write)
+            | Stage::Pausing { then: Then::ReadBack(write) | Then::WriteAgain(write), .. } => Some(write),
             _ => None,
         }
     }
@@ -329,13 +347,17 @@ impl Core {
                 if heard.entry.as_ref().is_some_and(is_ours) {
                     self.claim_won(now, id, heard.revision, write.gain);
                 } else if heard.revision == write.expected {
-                    self.write_claim(id, write.expected, write.gain);
+                    // An engine that reads and does not write would be asked without end.
+                    let pause = claim.next_pause;
+                    claim.next_pause = (pause * 2).min(LONGEST_PAUSE);
+                    claim.pause(now, pause, Then::WriteAgain(write));
+                    self.arm_edge(now.instant + pause);
                 } else if (is_lost_move || (1..write.expected).contains(&heard.revision))
                     && claim.since + STALE > now.instant
                 {
                     // It is older than what the claim rests on, and says nothing of the write. Where nothing is kept any
                     // more, the revision is 0, which ends no session that is on its way here. If it stays so, the engine was set back.
-                    claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: Some(write) };
+                    claim.pause(now, PAUSE, Then::ReadBack(write));
                     self.arm_edge(now.instant + PAUSE);
                 } else {
                     if let Gain::New(ousted) = write.gain {
@@ -345,12 +367,12 @@ impl Core {
                 }
             }
             (Stage::ReadingBack(write), _) => {
-                claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: Some(write) };
+                claim.pause(now, PAUSE, Then::ReadBack(write));
                 self.arm_edge(now.instant + PAUSE);
             }
             (Stage::Reading, _) if claim.goes_on_alone => self.return_confirmed(now, id),
             (Stage::Reading, _) => {
-                claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: None };
+                claim.pause(now, PAUSE, Then::Read);
                 self.arm_edge(now.instant + PAUSE);
             }
             (stage, _) => claim.stage = stage,
@@ -604,7 +626,18 @@ impl Core {
             self.give_up_claim(now, id);
         }
         for id in again {
-            self.read_claim_again(id);
+            self.go_on_with_claim(id);
+        }
+    }
+
+    fn go_on_with_claim(&mut self, id: u64) {
+        let Some(claim) = self.claim_mut(id) else { return };
+        match std::mem::replace(&mut claim.stage, Stage::Reading) {
+            Stage::Pausing { then: Then::WriteAgain(write), .. } => self.write_claim(id, write.expected, write.gain),
+            stage => {
+                claim.stage = stage;
+                self.read_claim_again(id);
+            }
         }
     }
 
@@ -624,7 +657,7 @@ impl Core {
     fn read_claim_again(&mut self, id: u64) {
         let Some(claim) = self.claim_mut(id) else { return };
         claim.stage = match std::mem::replace(&mut claim.stage, Stage::Reading) {
-            Stage::Pausing { written: Some(write), .. } => Stage::ReadingBack(write),
+            Stage::Pausing { then: Then::ReadBack(write) | Then::WriteAgain(write), .. } => Stage::ReadingBack(write),
             _ => {
                 claim.asked = None;
                 Stage::Reading
@@ -676,6 +709,8 @@ pub(super) const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
 /// A login that has waited for so long may be one that its client has given up.
 const LATE: Duration = Duration::from_secs(2);
 /// An answer that is too old to be true is taken for true after so long, while its client waits still.
-const STALE: Duration = Duration::from_secs(5);
+pub(super) const STALE: Duration = Duration::from_secs(5);
 /// How long a claim waits before it asks an engine again that gave no answer.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
+/// Pauses grow up to this where the engine reads and does not write.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(4);

@@ -18,7 +18,7 @@ use rtm_codec::{ChannelId, UserId};
 
 pub(super) use self::posted::{LaneOf, Posted};
 use self::{
-    entries::{Gone, Known, Tidying, VOID_FOR},
+    entries::{Gone, Known, Release, Tidying, VOID_FOR},
     posted::{OpenRuns, proto_of},
 };
 use super::{
@@ -66,6 +66,8 @@ pub(super) struct Edge {
     /// The lanes on which messages wait for the end of the turn.
     pub(super) lanes_to_go: Vec<(SessionKey, UserId)>,
     next_ticket: u64,
+    /// Entries that may not have been removed, and when this node tries that again.
+    releases: Vec<(Instant, Release)>,
     /// What nodes have not taken yet.
     tickets: BTreeMap<Ticket, Posted>,
     /// What became of messages, which their senders' nodes have not heard.
@@ -130,6 +132,7 @@ impl Edge {
             open_runs: Vec::new(),
             lanes_to_go: Vec::new(),
             next_ticket: numbers.ticket,
+            releases: Vec::new(),
             tickets: BTreeMap::new(),
             lost_outcomes: Vec::new(),
             written: VecDeque::new(),
@@ -184,6 +187,7 @@ impl Edge {
             + self.lost_outcomes.len()
             + self.tickets.len()
             + self.engine.len()
+            + self.releases.len()
             + self.moves.len()
             + self.calls.len()
             + self.rereading.len()
@@ -284,6 +288,7 @@ impl Core {
     pub(super) fn edge_due(&mut self, now: Now) {
         self.look_at_claims(now);
         self.look_at_frozen(now);
+        self.look_at_releases(now);
         self.look_at_lanes(now);
         self.say_outcomes_again();
         self.look_at_rereading(now);

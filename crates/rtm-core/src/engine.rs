@@ -1,6 +1,6 @@
 //! What a core has asked of the engine, and what for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{SessionId, UserId};
 
@@ -26,7 +26,7 @@ pub(super) enum Purpose {
     /// A session that was to go to another node goes on here, if the entry says so.
     Thaw(SessionId),
     /// The user has no session here any more.
-    Release { expected: u64 },
+    Release { expected: u64, next_pause: Duration },
     /// A message of this session goes there.
     Where(SessionKey),
     /// The user's session is to read what was stored for it.

@@ -10,7 +10,7 @@ use rtm_codec::{CloseReason, InstanceId, SessionId, SessionTicket, UserId};
 
 use super::{
     ConnId, Core, NotPackable, Now, Outgoing,
-    claim::CLAIMED_WITHIN,
+    claim::{CLAIMED_WITHIN, LONGEST_PAUSE, PAUSE, STALE},
     cluster::{Ask, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel, UserEntry, Verdict},
     counters::MoveResult,
     delivery::Received,
@@ -55,7 +55,9 @@ struct FrozenSession {
     to: NodeId,
     /// When this node tries to have it back.
     until: Instant,
-    is_thawing: bool,
+    thaw: Thaw,
+    /// How long the next pause is, before the engine is asked again.
+    next_pause: Duration,
     /// Other nodes that ask for it meanwhile.
     asks: Vec<(NodeId, Ask)>,
     /// Clients that want to come in here.
@@ -65,6 +67,32 @@ struct FrozenSession {
     /// The messages in it of senders that are here.
     received: Vec<Received>,
     drops_repeats: bool,
+}
+
+/// How far this node is with having a session back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thaw {
+    /// It does not want it back.
+    Not,
+    /// The engine was asked, for a write or for the entry; for that at once, or after a pause.
+    Asked { is_rested: bool },
+    /// It is asked for the entry then, which tells whether it was written.
+    ReadAt(Instant),
+    /// It is asked to write again then.
+    WriteAt(Instant),
+}
+
+impl FrozenSession {
+    fn is_thawing(&self) -> bool {
+        self.thaw != Thaw::Not
+    }
+
+    /// The next moment to ask the engine. The pauses grow: it may read and never write.
+    fn pause(&mut self, now: Now) -> Instant {
+        let pause = self.next_pause;
+        self.next_pause = (pause * 2).min(LONGEST_PAUSE);
+        now.instant + pause
+    }
 }
 
 impl Frozen {
@@ -149,7 +177,7 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         if let Some(frozen) = edge.frozen.of_user(&ask.user_id) {
             // Who asks for the same again has not got it.
-            if frozen.to != *from || frozen.is_thawing || frozen.visitor != (ask.instance.clone(), ask.ticket) {
+            if frozen.to != *from || frozen.is_thawing() || frozen.visitor != (ask.instance.clone(), ask.ticket) {
                 return frozen.asks.push((from.clone(), ask));
             }
             frozen.until = now.instant + TAKEN_WITHIN;
@@ -229,7 +257,8 @@ impl Core {
             revision,
             to: from.clone(),
             until,
-            is_thawing: false,
+            thaw: Thaw::Not,
+            next_pause: PAUSE,
             asks: Vec::new(),
             behind: Vec::new(),
             outcomes: Vec::new(),
@@ -286,7 +315,7 @@ impl Core {
         let frozen = self.edge.as_mut().and_then(|edge| edge.frozen.of_user(&entrant.user_id));
         let Some(frozen) = frozen else { return };
         frozen.behind.push(entrant);
-        frozen.until = now.instant;
+        frozen.until = frozen.until.min(now.instant);
         self.look_at_frozen(now);
     }
 
@@ -296,15 +325,25 @@ impl Core {
         let (view, entry) = (&edge.view, |session| edge.entry(session));
         let mut back = Vec::new();
         for frozen in &edge.frozen.sessions {
-            if !frozen.is_thawing && (frozen.until <= now.instant || !view.has(&frozen.to)) {
-                back.push((frozen.user_id.clone(), frozen.session, frozen.revision, entry(frozen.session)));
+            let writes = match frozen.thaw {
+                Thaw::Not => frozen.until <= now.instant || !view.has(&frozen.to),
+                Thaw::WriteAt(at) => at <= now.instant,
+                Thaw::ReadAt(at) if at <= now.instant => {
+                    back.push((frozen.user_id.clone(), frozen.session, EngineWork::Read));
+                    false
+                }
+                Thaw::Asked { .. } | Thaw::ReadAt(_) => false,
+            };
+            if writes {
+                let work = EngineWork::Write { entry: Some(entry(frozen.session)), expected: frozen.revision };
+                back.push((frozen.user_id.clone(), frozen.session, work));
             }
         }
-        for (user_id, session, expected, entry) in back {
+        for (user_id, session, work) in back {
             if let Some(frozen) = edge.frozen.of_user(&user_id) {
-                frozen.is_thawing = true;
+                frozen.thaw = Thaw::Asked { is_rested: matches!(work, EngineWork::Read) };
             }
-            edge.ask(&user_id, EngineWork::Write { entry: Some(entry), expected }, Purpose::Thaw(session));
+            edge.ask(&user_id, work, Purpose::Thaw(session));
         }
         let due: Vec<_> = edge.frozen.waiting.extract_if(.., |put_off| put_off.at <= now.instant).collect();
         due.into_iter().for_each(|put_off| self.ask_again(now, put_off));
@@ -328,9 +367,17 @@ impl Core {
         }
         match answer {
             EngineAnswer::Read(heard) if heard.revision == frozen.revision => {
-                frozen.is_thawing = false;
-                frozen.until = now.instant;
-                self.look_at_frozen(now);
+                let is_rested = frozen.thaw == Thaw::Asked { is_rested: true };
+                let at = if is_rested { now.instant } else { frozen.pause(now) };
+                frozen.thaw = Thaw::WriteAt(at);
+                self.arm_edge(at);
+            }
+            // It is older than what was there when the session was packed, and says nothing of what became of it. If it stays so, the
+            // engine was set back.
+            EngineAnswer::Read(heard) if heard.revision < frozen.revision && now.instant < frozen.until + STALE => {
+                let at = now.instant + PAUSE;
+                frozen.thaw = Thaw::ReadAt(at);
+                self.arm_edge(at);
             }
             // Another has it, or nobody.
             EngineAnswer::Read(heard) => {
@@ -338,10 +385,15 @@ impl Core {
                     let entry = heard.entry.filter(|entry| entry.session == frozen.session);
                     self.go_after(now, user_id, frozen.session, entry.as_ref().map(|entry| &entry.node));
                     self.taken(now, frozen);
+                    // A write of this node may have been done late.
+                    self.release_void_entry(user_id);
                 }
             }
-            _ => {
-                edge.ask(user_id, EngineWork::Read, Purpose::Thaw(session));
+            EngineAnswer::Conflict => edge.ask(user_id, EngineWork::Read, Purpose::Thaw(session)),
+            EngineAnswer::Written(_) | EngineAnswer::Unknown => {
+                let at = frozen.pause(now);
+                frozen.thaw = Thaw::ReadAt(at);
+                self.arm_edge(at);
             }
         }
     }

@@ -6,6 +6,7 @@ use rtm_codec::{SessionId, UserId};
 
 use crate::{
     Core, Now,
+    claim::{LONGEST_PAUSE, PAUSE},
     cluster::{EngineAnswer, EngineWork, NodeId, Revised, UserEntry, partition},
     edge::Edge,
     engine::Purpose,
@@ -19,6 +20,16 @@ pub(super) struct Known {
     before: Option<SessionId>,
     /// It says that the user is nowhere, and did so the last time that it was looked at.
     is_over: bool,
+}
+
+/// An entry that this node is to remove.
+#[derive(Debug)]
+pub(super) struct Release {
+    pub(super) user_id: UserId,
+    /// Its revision.
+    pub(super) expected: u64,
+    /// How long this node waits until it tries again.
+    pub(super) pause: Duration,
 }
 
 /// A node that left.
@@ -94,6 +105,17 @@ impl Edge {
         self.own.remove(user_id)
     }
 
+    /// Has the entry of a user that is not here removed, if it has this revision yet.
+    fn remove_entry(&mut self, user_id: &UserId, expected: u64, next_pause: Duration) {
+        let purpose = Purpose::Release { expected, next_pause };
+        self.ask(user_id, EngineWork::Write { entry: None, expected }, purpose);
+    }
+
+    /// Whether nobody has come since an entry was to be removed.
+    fn is_to_be_removed(&self, release: &Release) -> bool {
+        self.owned(&release.user_id).is_none() && !self.claims.concern(&release.user_id)
+    }
+
     /// The revision under which this node has the user.
     pub(crate) fn owned(&self, user_id: &UserId) -> Option<u64> {
         self.own.get(user_id).copied()
@@ -121,10 +143,15 @@ impl Core {
         if !edge.learn(user_id, heard) {
             return;
         }
-        if let Some(entry) = heard.entry.as_ref().filter(|entry| entry.node != edge.node) {
-            let (session, node) = (entry.session, entry.node.clone());
-            self.user_is_elsewhere(now, user_id, &node, session, heard.revision);
-            self.receiver_moved(now, user_id, &node, before == Some(session));
+        match &heard.entry {
+            Some(entry) if entry.node != edge.node => {
+                let (session, node) = (entry.session, entry.node.clone());
+                self.user_is_elsewhere(now, user_id, &node, session, heard.revision);
+                self.receiver_moved(now, user_id, &node, before == Some(session));
+            }
+            // A write of this node may be done long after it was given up.
+            Some(_) => self.release_void_entry(user_id),
+            None => {}
         }
         self.presence_of_entry(now, user_id, heard);
     }
@@ -181,7 +208,7 @@ impl Core {
     pub(crate) fn release_entry(&mut self, user_id: &UserId) {
         let Some(edge) = &mut self.edge else { return };
         if let Some(expected) = edge.disown(user_id) {
-            edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
+            edge.remove_entry(user_id, expected, PAUSE);
         }
     }
 
@@ -194,16 +221,29 @@ impl Core {
             && heard.entry.as_ref().is_some_and(|entry| entry.node == edge.node)
         {
             let expected = heard.revision;
-            edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
+            edge.remove_entry(user_id, expected, PAUSE);
         }
     }
 
-    /// An entry that could not be removed for sure is removed again, unless another one has come.
-    pub(super) fn release_answered(&mut self, user_id: &UserId, expected: u64, answer: &EngineAnswer) {
+    /// An entry that could not be removed for sure is removed again in a while.
+    pub(super) fn release_answered(&mut self, now: Now, release: Release, answer: &EngineAnswer) {
         let Some(edge) = &mut self.edge else { return };
-        let is_claimed = edge.owned(user_id).is_some() || edge.claims.concern(user_id);
-        if *answer == EngineAnswer::Unknown && !is_claimed {
-            edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
+        if *answer == EngineAnswer::Unknown && edge.is_to_be_removed(&release) {
+            let at = now.instant + release.pause;
+            edge.releases.push((at, release));
+            self.arm_edge(at);
+        }
+    }
+
+    /// Has entries removed that were not removed for sure, unless another one has come.
+    pub(super) fn look_at_releases(&mut self, now: Now) {
+        let Some(edge) = &mut self.edge else { return };
+        let due: Vec<_> = edge.releases.extract_if(.., |(at, _)| *at <= now.instant).collect();
+        for (_, release) in due {
+            if edge.is_to_be_removed(&release) {
+                let Release { user_id, expected, pause } = release;
+                edge.remove_entry(&user_id, expected, (pause * 2).min(LONGEST_PAUSE));
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Core, Now,
     cluster::{ChannelWord, EngineAnswer, EngineJobId, HomeParcel, NodeId, ProjectParcel, Revised, UserEntry},
     delivery::{LaneAnswer, Numbered},
-    edge::Edge,
+    edge::{Edge, entries::Release},
     engine::Purpose,
     store::Restrictions,
 };
@@ -116,7 +116,10 @@ impl Core {
         match purpose {
             Purpose::Claim(claim) => self.claim_answered(now, claim, answer),
             Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
-            Purpose::Release { expected } => self.release_answered(&user_id, expected, &answer),
+            Purpose::Release { expected, next_pause } => {
+                let release = Release { user_id, expected, pause: next_pause };
+                self.release_answered(now, release, &answer);
+            }
             Purpose::Request(id) => self.request_located(id, &user_id, &answer),
             Purpose::Where(key) => self.lane_found(now, key, &user_id, &answer),
             Purpose::Reader => self.reader_found(now, &user_id, &answer),

@@ -529,3 +529,88 @@ fn a_client_that_did_not_hear_of_its_new_session_comes_back_to_it() {
     assert_eq!((welcome.resumption, welcome.ticket.unwrap().session), (Resumption::New, session));
     assert_eq!(world.sessions(), 1);
 }
+
+/// How often the engine is asked in so many seconds.
+fn asked_within(world: &mut World, seconds: u64) -> usize {
+    let before = world.engine.asked;
+    world.advance(secs(seconds));
+    world.engine.asked - before
+}
+
+#[test]
+fn an_engine_that_reads_and_does_not_write_is_asked_seldom() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.engine.refuses_writes = true;
+    let waiting = world.start_login(0, login_of("carol"));
+    assert!(asked_within(&mut world, 1) <= 6, "for a claim");
+    world.logout(alice);
+    assert!(asked_within(&mut world, 1) <= 6, "for a claim and for an entry that is to go");
+    world.cut(bob);
+    world.stall(0, 1);
+    let lost = world.start_resume(1, bob);
+    world.pump();
+    world.cut(lost);
+    // For his session, which its node wants back.
+    world.advance(secs(6));
+    assert!(asked_within(&mut world, 10) <= 30, "for all of it");
+    assert_eq!(world.closed(waiting), Some(CloseReason::Draining));
+
+    world.engine.refuses_writes = false;
+    world.advance(secs(10));
+    assert_eq!((world.engine.entry("alice"), world.engine.entry("carol")), (None, None));
+    let back = world.resume(0, bob);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    assert_eq!(world.sessions(), 1);
+}
+
+#[test]
+fn an_engine_that_gives_no_answer_is_asked_seldom_for_a_session_that_is_wanted_back() {
+    let mut world = World::new(2);
+    let bob = world.login(0, "bob");
+    world.cut(bob);
+    world.stall(0, 1);
+    let lost = world.start_resume(1, bob);
+    world.pump();
+    world.cut(lost);
+    world.engine.is_deaf = usize::MAX;
+    world.advance(secs(12));
+    assert!(asked_within(&mut world, 10) <= 20);
+    world.engine.is_deaf = 0;
+    world.advance(secs(5));
+    let back = world.resume(0, bob);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+}
+
+#[test]
+fn a_node_that_reads_what_is_old_does_not_give_up_a_session_that_it_wants_back() {
+    let mut world = World::new(3);
+    let alice = world.login(2, "alice");
+    world.cut(alice);
+    let alice = world.resume(0, alice);
+    world.cut(alice);
+    world.stall(0, 1);
+    let lost = world.start_resume(1, alice);
+    world.pump();
+    world.cut(lost);
+    // Its write is done, nobody says so, and it reads that she is at node 2, as at first.
+    world.engine.loses_answers = 1;
+    world.engine.reads_old_after_loss = true;
+    world.blind(0);
+    world.advance(secs(8));
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
+    assert_eq!(world.sessions(), 1, "it is not lost");
+    let back = world.resume(0, alice);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+}
+
+#[test]
+fn an_entry_that_is_written_long_after_that_was_given_up_goes() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.logout(alice);
+    let (now, heard) = (world.now, world.engine.write("alice", Some(world.entry_of(0))));
+    world.cores[0].handle_entry(now, &uid("alice"), &heard);
+    world.pump();
+    assert_eq!(world.engine.entry("alice"), None);
+}

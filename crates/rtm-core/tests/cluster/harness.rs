@@ -8,8 +8,8 @@ use std::{
 use rtm_codec::{
     Answer, AppId, CallLimits, ChannelAttributes, ChannelId, ClientFrame, CloseReason, Command, Event,
     GetChannelMemberCount, GetMembers, InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login, MessageId, Refusal,
-    RequestId, Resume, Resumption, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SessionId, UserId, Welcome,
-    Wire,
+    RequestId, Resume, Resumption, Revision, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SessionId,
+    UserId, Welcome, Wire,
 };
 use rtm_core::{
     ConnId, Core, EventLogStart, EventValue, LogEntry, LoggedEvent, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer,
@@ -65,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) is_deaf: usize,
     /// How many jobs came.
     pub(crate) asked: usize,
+    /// Writes are not done, and that is not said.
+    pub(crate) refuses_writes: bool,
     /// Writes are done, and answered later.
     pub(crate) is_late: bool,
     /// The same of answers to reading.
@@ -214,6 +216,7 @@ impl Engine {
                 (EngineAnswer::Read(self.oldest[&job.user_id].clone()), None)
             }
             EngineWork::Read => (EngineAnswer::Read(present), None),
+            EngineWork::Write { .. } if self.refuses_writes => (EngineAnswer::Unknown, None),
             EngineWork::Write { expected, .. } if *expected != present.revision => (EngineAnswer::Conflict, None),
             EngineWork::Write { entry, .. } => {
                 self.revision += 1;
@@ -236,6 +239,19 @@ impl Engine {
     /// It has lost what it wrote last, and has nothing of a user but an older revision.
     pub(crate) fn set_back(&mut self, user: &str, revision: u64) {
         self.entries.insert(uid(user), Revised { entry: None, revision });
+    }
+
+    /// Something is written late. Gives what all nodes are to hear.
+    pub(crate) fn write(&mut self, user: &str, entry: Option<UserEntry>) -> Revised {
+        self.revision += 1;
+        let new = Revised { entry, revision: self.revision };
+        self.entries.insert(uid(user), new.clone());
+        new
+    }
+
+    /// The marker of an entry that was removed long ago is gone too.
+    pub(crate) fn forget(&mut self, user: &str) {
+        self.entries.remove(&uid(user));
     }
 
     /// What is old of a user is that nothing was kept yet.
@@ -436,6 +452,17 @@ impl World {
         }
     }
 
+    /// What the store has of the revisions of forgotten channels.
+    pub(crate) fn kept_forgotten_revision(&mut self) -> Option<Revision> {
+        let kept = read_state(&mut self.store, &AppId::new(APP_ID).unwrap(), StateKind::ForgottenRevision).unwrap();
+        kept.into_iter().map(|(_, value)| value.revision()).next()
+    }
+
+    /// Of how many channels the store has attributes.
+    pub(crate) fn kept_attributes(&mut self) -> usize {
+        read_state(&mut self.store, &AppId::new(APP_ID).unwrap(), StateKind::ChannelAttributes).unwrap().len()
+    }
+
     /// All cores write the log of events from now on.
     pub(crate) fn begin_event_logs(&mut self) {
         for number in 0..self.cores.len() {
@@ -549,6 +576,11 @@ impl World {
             self.cores[number].handle_engine(self.now, job, answer);
         }
         self.pump();
+    }
+
+    /// An entry that a node wrote for a session that is over.
+    pub(crate) fn entry_of(&self, number: usize) -> UserEntry {
+        UserEntry { node: self.id(number), session: SessionId([7; 16]), epoch: self.view.epoch() }
     }
 
     pub(crate) fn view(&self) -> &View {
