@@ -118,6 +118,8 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         // Its entry may name this node before the session is here.
         let is_on_its_way = here.is_none() && edge.is_on_its_way(to);
+        let receiver_here = here.and_then(|here| self.hub.sessions.get(here));
+        let takes_repeats = receiver_here.is_some_and(|session| !session.terms.abilities().resume);
         let Some(from) = self.hub.sender_id(key) else { return };
         let Some(lanes) = self.hub.lanes_mut(key) else { return };
         let Some(lane) = lanes.lane_mut(to) else { return };
@@ -135,6 +137,13 @@ impl Core {
             return;
         }
         if let Some(receiver) = here {
+            // What its device may have would come twice there, if that does not recognise it.
+            if takes_repeats && lane.has_given_back() {
+                return self.give_up_given_back(now, key, to);
+            }
+            if takes_repeats && edge.rereading.is_storing_for(to) {
+                return;
+            }
             let waiting = lanes.take_waiting(to);
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
@@ -186,6 +195,19 @@ impl Core {
             };
             edge.deliver(&node, lane, message);
         });
+    }
+
+    /// What its receiver's device may have does not go again.
+    fn give_up_given_back(&mut self, now: Now, key: SessionKey, to: &UserId) {
+        let Some(lanes) = self.hub.lanes_mut(key) else { return };
+        let given_back = lanes.take_given_back(to);
+        if lanes.close_if_empty(to)
+            && let Some(edge) = &mut self.edge
+        {
+            edge.close_lane(key, to);
+        }
+        self.give_up_lane_messages(now, key, to, given_back);
+        self.go_on_with_lane(now, key, to);
     }
 
     fn give_up_lane_messages(&mut self, now: Now, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
@@ -299,7 +321,7 @@ impl Core {
     pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: Numbered<'_>, answer: LaneAnswer) {
         let Numbered { session, sender, to, n } = numbered;
         let Some(key) = self.sender_of(session, sender) else { return };
-        let entry = self.edge.as_ref().and_then(|edge| edge.entry_of(to)?.entry.as_ref());
+        let entry = self.edge.as_mut().and_then(|edge| edge.entry_of_answer(to, answer));
         let entry = entry.map(|entry| (entry.session, entry.node.clone()));
         let is_of_back_end = key == self.hub.back_end.key;
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
@@ -314,7 +336,10 @@ impl Core {
         if !is_news {
             return;
         }
-        lane.is_lost |= answer == LaneAnswer::NotHere;
+        if answer == LaneAnswer::NotHere {
+            lane.is_lost = true;
+            lane.denied = self.edge.as_ref().and_then(|edge| edge.entry_naming(to, from));
+        }
         if is_of_back_end {
             let placed: Vec<_> = lane.placed(unanswered_from..=n).collect();
             placed.into_iter().for_each(|request| self.hub.back_end.placed(request));
@@ -324,6 +349,13 @@ impl Core {
 
     /// Where a receiver is, as the engine says.
     pub(super) fn lane_found(&mut self, now: Now, key: SessionKey, to: &UserId, answer: &EngineAnswer) {
+        let lane = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to));
+        // Of an entry that was removed long ago nothing is left that is newer than what is known here.
+        if let Some(denied) = lane.and_then(|lane| lane.denied.take())
+            && matches!(answer, EngineAnswer::Read(heard) if heard.revision == 0)
+        {
+            self.entry_is_gone(now, to, denied);
+        }
         let is_found = self.node_of(to).is_some();
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         lane.is_asking = false;
@@ -489,8 +521,8 @@ impl Core {
         }
     }
 
-    /// What was sent to nodes that left comes back. What their sessions had may have reached its device: it goes again only
-    /// to one that recognises it. But a session may have moved, or ended, before its node left: the entry of the one that follows
+    /// What was sent to nodes that left comes back. What their sessions had, or may have had, may have reached its device: it
+    /// goes again only to one that recognises it. But a session may have moved, or ended, before its node left: the entry of the one that follows
     /// it is from that time then. A later entry is that of a user who lost the session with the node.
     fn give_back_of_left(&mut self, key: SessionKey, to: &UserId) {
         let has_other = self.node_of(to).is_some();
@@ -498,26 +530,28 @@ impl Core {
         let elsewhere = edge.entry_of(to).and_then(|heard| heard.entry.as_ref()).filter(|_| has_other);
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         let mut is_lost = false;
+        let drops_repeats = edge.drops_repeats(to);
         let sent_to = lane.sent_to;
         let has_followed = |entry: &&UserEntry, node: &NodeId| {
             sent_to == Some(entry.session) || edge.is_from_before_it_left(entry, node)
         };
         lane.replace(|place| {
-            let placed = match place {
-                Place::Sent(node) if !edge.view.has(node) => None,
+            let given_back = match place {
+                // Its node may have placed it, and its word of that be lost.
+                Place::Sent(node) if !edge.view.has(node) => Place::GivenBack { was_placed: false, drops_repeats },
                 Place::Placed { node, drops_repeats } if !edge.view.has(node) => {
                     match elsewhere.filter(|entry| has_followed(entry, node)) {
                         // In a session that has ended, nobody says any more what became of it.
                         Some(entry) => {
                             return Some(Place::Placed { node: entry.node.clone(), drops_repeats: *drops_repeats });
                         }
-                        None => Some(*drops_repeats),
+                        None => Place::GivenBack { was_placed: true, drops_repeats: *drops_repeats },
                     }
                 }
                 _ => return None,
             };
             is_lost = true;
-            Some(Place::GivenBack { placed })
+            Some(given_back)
         });
         lane.is_lost |= is_lost;
     }
@@ -650,7 +684,7 @@ impl Core {
         for key in edge.lanes_to(user_id) {
             let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(user_id)) else { continue };
             lane.replace(|place| match place {
-                Place::Placed { drops_repeats, .. } | Place::GivenBack { placed: Some(drops_repeats) }
+                Place::Placed { drops_repeats, .. } | Place::GivenBack { was_placed: true, drops_repeats }
                     if is_same_session =>
                 {
                     Some(Place::Placed { node: node.clone(), drops_repeats: *drops_repeats })

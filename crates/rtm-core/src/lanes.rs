@@ -32,7 +32,17 @@ pub(super) struct Lanes {
     open: BTreeMap<UserId, Lane>,
     /// The receiver and the number of each message on them.
     by_key: HashMap<MessageKey, (UserId, u64), FixedState>,
-    heard: IndexMap<[u8; 16], u64, FixedState>,
+    heard: IndexMap<[u8; 16], Heard, FixedState>,
+    /// Which of these is looked at first when one has to go.
+    next_to_go: usize,
+}
+
+/// How far a lane has been heard.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    last: u64,
+    /// The same when it was last looked at whether the lane is in use.
+    seen: u64,
 }
 
 /// A message of which it is known what became.
@@ -57,7 +67,7 @@ pub(super) enum Hearing {
 impl Lanes {
     pub(super) fn new(hasher: FixedState) -> Self {
         let by_key = HashMap::with_hasher(hasher.clone());
-        Self { last: 0, open: BTreeMap::new(), by_key, heard: IndexMap::with_hasher(hasher) }
+        Self { last: 0, open: BTreeMap::new(), by_key, heard: IndexMap::with_hasher(hasher), next_to_go: 0 }
     }
 
     pub(super) fn lane(&self, to: &UserId) -> Option<&Lane> {
@@ -120,6 +130,12 @@ impl Lanes {
         self.forget(taken)
     }
 
+    /// Takes the messages out that may have reached a device.
+    pub(super) fn take_given_back(&mut self, to: &UserId) -> Vec<LaneMessage> {
+        let taken = self.open.get_mut(to).map(Lane::take_given_back);
+        self.forget(taken)
+    }
+
     /// Takes the messages out whose outcome nobody tells in time.
     pub(super) fn take_overdue(&mut self, to: &UserId, now: Instant) -> Vec<LaneMessage> {
         let taken = self.open.get_mut(to).map(|lane| lane.take_overdue(now));
@@ -147,27 +163,43 @@ impl Lanes {
     /// A message of the lane from this session has come; `after` is the last one before it that nobody has yet, if any.
     pub(super) fn hear(&mut self, from: SessionId, n: u64, after: u64) -> Hearing {
         match self.heard.get_mut(&from.0) {
-            Some(last) if n <= *last => Hearing::Known,
-            Some(last) if after > *last => Hearing::Missing,
-            Some(last) => {
-                *last = n;
+            Some(heard) if n <= heard.last => Hearing::Known,
+            Some(heard) if after > heard.last => Hearing::Missing,
+            Some(heard) => {
+                heard.last = n;
                 Hearing::Next
             }
             // The message before it was refused or lost, and comes again. It must not be taken for a repeat then.
             None if after > 0 => Hearing::Missing,
             None => {
                 if self.heard.len() >= HEARD_LANES {
-                    self.heard.shift_remove_index(0);
+                    self.forget_unused();
                 }
-                self.heard.insert(from.0, n);
+                self.heard.insert(from.0, Heard { last: n, seen: n });
                 Hearing::Next
             }
         }
     }
 
+    /// Forgets a lane on which nothing has come since all were looked at: one in use that is forgotten may bring repeats.
+    fn forget_unused(&mut self) {
+        for _ in 0..=self.heard.len() {
+            if self.next_to_go >= self.heard.len() {
+                self.next_to_go = 0;
+            }
+            match self.heard.get_index_mut(self.next_to_go) {
+                Some((_, heard)) if heard.seen != heard.last => heard.seen = heard.last,
+                _ => break,
+            }
+            self.next_to_go += 1;
+        }
+        self.heard.swap_remove_index(self.next_to_go);
+        self.next_to_go += 1;
+    }
+
     /// Whether a message of the lane from this session has come.
     pub(super) fn has_heard(&self, from: SessionId, n: u64) -> bool {
-        self.heard.get(&from.0).is_some_and(|last| n <= *last)
+        self.heard.get(&from.0).is_some_and(|heard| n <= heard.last)
     }
 
     pub(super) fn pack(&self, packer: Packer<'_>) -> LanesV1 {
@@ -191,7 +223,7 @@ impl Lanes {
         LanesV1 {
             last: self.last,
             open: self.open.iter().map(lane).collect(),
-            heard: self.heard.iter().map(|(from, last)| (*from, *last)).collect(),
+            heard: self.heard.iter().map(|(from, heard)| (*from, heard.last)).collect(),
         }
     }
 
@@ -229,7 +261,7 @@ impl Lanes {
             }
             lanes.open.insert(to, lane);
         }
-        lanes.heard.extend(packed.heard);
+        lanes.heard.extend(packed.heard.into_iter().map(|(from, last)| (from, Heard { last, seen: last })));
         (lanes.heard.len() <= HEARD_LANES).then_some(lanes)
     }
 }

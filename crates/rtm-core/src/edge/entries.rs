@@ -8,6 +8,7 @@ use crate::{
     Core, Now,
     claim::{LONGEST_PAUSE, PAUSE},
     cluster::{EngineAnswer, EngineWork, NodeId, Revised, UserEntry, partition},
+    delivery::LaneAnswer,
     edge::Edge,
     engine::Purpose,
 };
@@ -20,6 +21,8 @@ pub(super) struct Known {
     before: Option<SessionId>,
     /// It says that the user is nowhere, and did so the last time that it was looked at.
     is_over: bool,
+    /// Whether the user's device recognises repeats, as the node that has its session said last.
+    drops_repeats: Option<bool>,
 }
 
 /// An entry that this node is to remove.
@@ -71,6 +74,26 @@ impl Edge {
         self.entries.get(user_id).map(|known| &known.heard)
     }
 
+    /// The entry of a user of whose session a node says this.
+    pub(crate) fn entry_of_answer(&mut self, user_id: &UserId, answer: LaneAnswer) -> Option<&UserEntry> {
+        let known = self.entries.get_mut(user_id)?;
+        if let LaneAnswer::Placed { drops_repeats } = answer {
+            known.drops_repeats = Some(drops_repeats);
+        }
+        known.heard.entry.as_ref()
+    }
+
+    /// The revision of a user's entry, if it names this node.
+    pub(crate) fn entry_naming(&self, user_id: &UserId, node: &NodeId) -> Option<u64> {
+        let heard = self.entry_of(user_id)?;
+        heard.entry.as_ref().is_some_and(|entry| entry.node == *node).then_some(heard.revision)
+    }
+
+    /// Whether a user's device recognises repeats, as far as is known.
+    pub(crate) fn drops_repeats(&self, user_id: &UserId) -> bool {
+        self.entries.get(user_id).and_then(|known| known.drops_repeats).unwrap_or(true)
+    }
+
     /// Takes note of an entry. What was heard before with a higher revision stays.
     fn learn(&mut self, user_id: &UserId, heard: &Revised) -> bool {
         let known = self.entries.get(user_id);
@@ -80,7 +103,8 @@ impl Edge {
         let named = |heard: &Revised| heard.entry.as_ref().map(|entry| entry.session);
         let last = known.and_then(|known| named(&known.heard));
         let before = last.filter(|last| named(heard) != Some(*last)).or_else(|| known?.before);
-        self.entries.insert(user_id.clone(), Known { heard: heard.clone(), before, is_over: false });
+        let drops_repeats = known.and_then(|known| known.drops_repeats);
+        self.entries.insert(user_id.clone(), Known { heard: heard.clone(), before, is_over: false, drops_repeats });
         true
     }
 
@@ -154,6 +178,16 @@ impl Core {
             None => {}
         }
         self.presence_of_entry(now, user_id, heard);
+    }
+
+    /// A user has no entry, though this node has not heard that the one of this revision was removed.
+    pub(crate) fn entry_is_gone(&mut self, now: Now, user_id: &UserId, revision: u64) {
+        let Some(edge) = &mut self.edge else { return };
+        if edge.entry_of(user_id).is_some_and(|heard| heard.revision == revision) {
+            // Were the engine's answer an old one, the same entry could be heard of again.
+            edge.entries.swap_remove(user_id);
+            self.presence_of_entry(now, user_id, &Revised { entry: None, revision });
+        }
     }
 
     /// Looks at some of the entries: those of nodes that left a while ago are removed by the homes of their users, under their

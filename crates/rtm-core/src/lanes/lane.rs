@@ -26,6 +26,8 @@ pub(crate) struct Lane {
     pub(crate) sent_to: Option<SessionId>,
     /// Nothing goes on before this.
     pub(crate) wait_until: Option<Instant>,
+    /// The revision of the receiver's entry, if the node that it names has said that the receiver is not there.
+    pub(crate) denied: Option<u64>,
 }
 
 /// How many of the messages are where.
@@ -74,9 +76,9 @@ impl MessageKey {
 pub(crate) enum Place {
     /// It is here.
     Waiting,
-    /// It is here again: the node that it was sent to left, and its receiver may come back soon. If the receiver's session
-    /// had it, whether its device recognises repeats.
-    GivenBack { placed: Option<bool> },
+    /// It is here again: the node that it was sent to left, and its receiver may come back soon. Whether the receiver's session
+    /// had it for certain, and whether its device recognises repeats, as far as is known.
+    GivenBack { was_placed: bool, drops_repeats: bool },
     /// It was sent to a node, which has not said yet whether the receiver's session took it.
     Sent(NodeId),
     /// The receiver's session has it, on this node, and says what becomes of it.
@@ -204,7 +206,7 @@ impl Lane {
 
     /// Whether a message waits for its receiver to come back.
     pub(crate) fn awaits_return(&self, now: Instant) -> bool {
-        self.messages.iter().any(|message| matches!(message.place, Place::GivenBack { .. }) && now < message.deadline)
+        self.messages.iter().any(|message| message.is_given_back() && now < message.deadline)
     }
 
     /// Whether it is known of each message that the receiver's session has it.
@@ -221,6 +223,16 @@ impl Lane {
         }
         let before = self.messages.iter().take_while(|message| !message.is_here());
         before.into_iter().any(|message| message.stored_by().is_some_and(|node| Some(node) != receiver))
+    }
+
+    /// Whether a message may have reached a device.
+    pub(crate) fn has_given_back(&self) -> bool {
+        self.has_waiting() && self.messages.iter().any(LaneMessage::is_given_back)
+    }
+
+    /// Takes those messages out.
+    pub(super) fn take_given_back(&mut self) -> Vec<LaneMessage> {
+        self.take(LaneMessage::is_given_back)
     }
 
     /// Whether a message may have reached a device which would not recognise it.
@@ -344,7 +356,11 @@ impl LaneMessage {
     }
 
     fn is_unrepeatable(&self) -> bool {
-        self.place == Place::GivenBack { placed: Some(false) }
+        matches!(self.place, Place::GivenBack { drops_repeats: false, .. })
+    }
+
+    fn is_given_back(&self) -> bool {
+        matches!(self.place, Place::GivenBack { .. })
     }
 
     fn is_sent(&self) -> bool {

@@ -53,6 +53,7 @@ enum Step {
     GiveBack(u8),
     TakeWaiting,
     TakeUnrepeatable,
+    TakeGivenBack,
     TakeOverdue(u64),
 }
 
@@ -68,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3u8).prop_map(Step::GiveBack),
         1 => Just(Step::TakeWaiting),
         1 => Just(Step::TakeUnrepeatable),
+        1 => Just(Step::TakeGivenBack),
         1 => (0..60u64).prop_map(Step::TakeOverdue),
     ]
 }
@@ -78,6 +80,14 @@ fn place(placed: Option<(u8, bool)>) -> Place {
 
 fn is_here(place: &Place) -> bool {
     matches!(place, Place::Waiting | Place::GivenBack { .. })
+}
+
+fn is_given_back(place: &Place) -> bool {
+    matches!(place, Place::GivenBack { .. })
+}
+
+fn is_unrepeatable(place: &Place) -> bool {
+    matches!(place, Place::GivenBack { drops_repeats: false, .. })
 }
 
 proptest! {
@@ -151,9 +161,11 @@ proptest! {
                 }
                 Step::GiveBack(number) => {
                     let given_back = |place: &Place| match place {
-                        Place::Sent(of) if *of == node(number) => Some(Place::GivenBack { placed: None }),
+                        Place::Sent(of) if *of == node(number) => {
+                            Some(Place::GivenBack { was_placed: false, drops_repeats: number != 1 })
+                        }
                         Place::Placed { node: of, drops_repeats } if *of == node(number) => {
-                            Some(Place::GivenBack { placed: Some(*drops_repeats) })
+                            Some(Place::GivenBack { was_placed: true, drops_repeats: *drops_repeats })
                         }
                         _ => None,
                     };
@@ -162,17 +174,19 @@ proptest! {
                     }
                     all.iter_mut().for_each(|(.., place)| *place = given_back(place).unwrap_or_else(|| place.clone()));
                 }
-                Step::TakeWaiting | Step::TakeUnrepeatable | Step::TakeOverdue(_) => {
+                Step::TakeWaiting | Step::TakeUnrepeatable | Step::TakeGivenBack | Step::TakeOverdue(_) => {
                     let taken = match step {
                         Step::TakeWaiting => lanes.take_waiting(&to),
                         Step::TakeUnrepeatable => lanes.take_unrepeatable(&to),
+                        Step::TakeGivenBack => lanes.take_given_back(&to),
                         Step::TakeOverdue(seconds) => lanes.take_overdue(&to, start + Duration::from_secs(seconds)),
                         _ => unreachable!(),
                     };
                     lanes.close_if_empty(&to);
                     let is_taken = |(_, _, _, until, place): &(u64, u64, bool, u64, Place)| match step {
                         Step::TakeWaiting => is_here(place),
-                        Step::TakeUnrepeatable => *place == Place::GivenBack { placed: Some(false) },
+                        Step::TakeUnrepeatable => is_unrepeatable(place),
+                        Step::TakeGivenBack => is_given_back(place),
                         Step::TakeOverdue(seconds) => until + super::GRACE.as_secs() <= seconds,
                         _ => unreachable!(),
                     };
@@ -193,7 +207,8 @@ proptest! {
             prop_assert_eq!(known, expected);
             prop_assert_eq!(lane.has_waiting(), all.iter().any(|(.., place)| is_here(place)));
             prop_assert_eq!(lane.has_sent(), all.iter().any(|(.., place)| matches!(place, Place::Sent(_))));
-            prop_assert_eq!(lane.has_unrepeatable(), all.iter().any(|(.., place)| *place == Place::GivenBack { placed: Some(false) }));
+            prop_assert_eq!(lane.has_unrepeatable(), all.iter().any(|(.., place)| is_unrepeatable(place)));
+            prop_assert_eq!(lane.has_given_back(), all.iter().any(|(.., place)| is_given_back(place)));
             for receiver in [None, Some(node(0)), Some(node(1))] {
                 let before = all.iter().take_while(|(.., place)| !is_here(place));
                 let awaits = before.into_iter().any(|(_, _, store, _, place)| {
@@ -213,4 +228,35 @@ fn a_lane_that_is_new_to_a_session_begins_with_the_first_message_that_nobody_has
     assert_eq!(lanes.hear(from, 1, 0), Hearing::Next);
     assert_eq!(lanes.hear(from, 2, 1), Hearing::Next);
     assert_eq!(lanes.hear(from, 1, 0), Hearing::Known);
+}
+
+#[test]
+fn of_too_many_lanes_one_is_forgotten_on_which_nothing_comes() {
+    let mut lanes = Lanes::new(FixedState::default());
+    let from = |number: u128| SessionId(number.to_le_bytes());
+    let most = super::HEARD_LANES as u128;
+    for number in 0..most {
+        assert_eq!(lanes.hear(from(number), 1, 0), Hearing::Next);
+    }
+    // The first one is the oldest, and in use.
+    for n in 2..=(3 * most as u64) {
+        assert_eq!(lanes.hear(from(0), n, n - 1), Hearing::Next);
+        assert_eq!(lanes.hear(from(most + u128::from(n)), 1, 0), Hearing::Next);
+        assert_eq!(lanes.heard.len(), super::HEARD_LANES);
+    }
+    assert_eq!(lanes.hear(from(0), 2, 1), Hearing::Known);
+}
+
+#[test]
+fn of_lanes_that_are_all_in_use_one_is_forgotten() {
+    let mut lanes = Lanes::new(FixedState::default());
+    let from = |number: u128| SessionId(number.to_le_bytes());
+    let most = super::HEARD_LANES as u128;
+    for n in 1..=3 {
+        for number in 0..most {
+            assert_eq!(lanes.hear(from(number), n, n - 1), Hearing::Next);
+        }
+    }
+    assert_eq!(lanes.hear(from(most), 1, 0), Hearing::Next);
+    assert_eq!((0..most).filter(|number| lanes.has_heard(from(*number), 3)).count(), super::HEARD_LANES - 1);
 }

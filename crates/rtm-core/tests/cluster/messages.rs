@@ -1,8 +1,8 @@
 //! Messages from user to user, over nodes.
 
 use rtm_codec::{
-    Answer, CallId, ClientFrame, ErrorKind, Event, RequestId, RtmMessage, SendInvitation, SendMessageToPeer,
-    SendOutcome, UserId,
+    Answer, CallId, ClientFrame, ErrorKind, Event, Login, RequestId, RtmMessage, SendInvitation, SendMessageToPeer,
+    SendOutcome, UserId, Wire,
 };
 
 use crate::harness::*;
@@ -329,4 +329,80 @@ fn a_message_of_a_session_that_is_over_arrives_before_those_of_the_next_one() {
     world.unstall();
     world.request(alice, to_peer(2, "bob", "new"));
     assert_eq!(world.texts(bob), ["old", "new"]);
+}
+
+fn vendor_login_of(user: &str) -> Login {
+    Login { abilities: Wire::Vendor.abilities(), ..login_of(user) }
+}
+
+/// Bob's node has all of Alice's messages, nothing that it says comes to hers, and it is lost.
+fn behind_a_one_way_cut(bob: Login, next_on: usize) -> (World, Vec<String>, Vec<RequestId>, C, C) {
+    let mut world = World::new(3);
+    let (alice, first) = (world.login(0, "alice"), world.login_with(1, bob.clone()));
+    let settled = world.request(alice, to_peer(1, "bob", "before"));
+    assert_eq!(outcome(&world, alice, settled), Some(SendOutcome::Delivered));
+    world.stall(1, 0);
+    let sent = (0..600).map(|number| world.request(alice, to_peer(number + 2, "bob", &number.to_string()))).collect();
+    let received = world.texts(first);
+    assert_eq!(received.len(), 601);
+    world.kill(1);
+    let back = world.login_with(next_on, bob);
+    world.advance(secs(20));
+    (world, received, sent, alice, back)
+}
+
+#[test]
+fn what_a_node_had_behind_a_one_way_cut_comes_again_in_order_to_a_device_that_knows_it() {
+    for next_on in [0, 2] {
+        let (mut world, received, sent, alice, back) = behind_a_one_way_cut(login_of("bob"), next_on);
+        assert_eq!(world.texts(back), received[1..], "next on {next_on}");
+        for sent in sent {
+            assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+        }
+    }
+}
+
+#[test]
+fn what_a_node_had_behind_a_one_way_cut_does_not_come_again_to_a_device_that_would_not_know_it() {
+    for next_on in [0, 2] {
+        let (mut world, _, sent, alice, back) = behind_a_one_way_cut(vendor_login_of("bob"), next_on);
+        assert_eq!(world.texts(back), Vec::<String>::new(), "next on {next_on}");
+        for sent in sent {
+            assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::NotReceived));
+        }
+        let next = world.request(alice, to_peer(1000, "bob", "next"));
+        assert_eq!(
+            (world.texts(back), outcome(&world, alice, next)),
+            (vec!["next".to_owned()], Some(SendOutcome::Delivered))
+        );
+    }
+}
+
+#[test]
+fn what_a_lost_node_had_does_not_come_again_to_the_senders_node_if_the_device_would_not_know_it() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login_with(1, vendor_login_of("bob")));
+    world.silence(bob);
+    world.stall(1, 0);
+    // Nothing was ever heard of his device.
+    let sent = world.request(alice, to_peer(1, "bob", "once"));
+    assert_eq!(world.texts(bob), ["once"]);
+    world.kill(1);
+    let back = world.login_with(0, vendor_login_of("bob"));
+    world.advance(secs(1));
+    assert_eq!((world.texts(back), outcome(&world, alice, sent)), (Vec::new(), Some(SendOutcome::NotReceived)));
+}
+
+#[test]
+fn a_node_that_missed_a_logout_learns_of_it_from_the_node_that_the_user_left() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.blind(0);
+    world.logout(bob);
+    world.engine.forget("bob");
+    let lost = world.request(alice, to_peer(1, "bob", "lost"));
+    let kept = world.request(alice, stored(2, "bob", "kept"));
+    world.advance(secs(1));
+    assert_eq!(outcome(&world, alice, lost), Some(SendOutcome::NotReceived));
+    assert_eq!(outcome(&world, alice, kept), Some(SendOutcome::Stored));
 }
