@@ -197,6 +197,8 @@ impl Core {
     pub(super) fn attributes_forgotten(&mut self, bytes: usize, revision: Revision) {
         self.channel_attribute_bytes -= bytes;
         self.writes.forgotten.revision = self.writes.forgotten.revision.max(revision);
+        // The other node may be lost before the store has it.
+        self.keep_forgotten_revision();
     }
 
     /// A channel is forgotten with its attributes: the store forgets it once it remembers the revision.
@@ -219,15 +221,20 @@ impl Core {
             forgotten.is_keeping = true;
             let revision = forgotten.revision;
             let (key, value) = (StateKey::ForgottenRevision, StateValue::ForgottenRevision(revision));
-            self.jobs.ask(StoreWork::Put { key, value, expected: None }, Waiting::ForgottenRevision(revision));
+            // All nodes of a cluster write it, and it must not fall.
+            let expected = self.edge.as_ref().map(|_| forgotten.kept);
+            self.jobs.ask(StoreWork::Put { key, value, expected }, Waiting::ForgottenRevision(revision));
         }
     }
 
-    /// The store has kept the revision of the forgotten channels. If not, it is asked again from time to time.
-    pub(super) fn forgotten_revision_kept(&mut self, revision: Revision, is_kept: bool) {
-        self.writes.forgotten.is_keeping = false;
-        if is_kept {
-            self.writes.forgotten.kept = revision;
+    /// The store has this revision of the forgotten channels: the one that it was to keep, or another node's. If it failed, it is
+    /// asked again from time to time.
+    pub(super) fn forgotten_revision_kept(&mut self, kept: Option<Revision>) {
+        let forgotten = &mut self.writes.forgotten;
+        forgotten.is_keeping = false;
+        if let Some(kept) = kept {
+            forgotten.kept = kept;
+            forgotten.revision = forgotten.revision.max(kept);
             self.keep_forgotten_revision();
         }
     }

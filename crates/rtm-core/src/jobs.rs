@@ -336,7 +336,13 @@ impl Core {
             }
             Waiting::Subscriptions(written) => self.subscriptions_written(now, *written, done.result.is_ok()),
             Waiting::SubscriptionsOver(whose) => self.subscriptions_forgotten(&whose, done.result.is_ok()),
-            Waiting::ForgottenRevision(revision) => self.forgotten_revision_kept(revision, done.result.is_ok()),
+            Waiting::ForgottenRevision(revision) => {
+                let kept = match done.result {
+                    Ok(StoreAnswer::Conflict { kept }) => Some(kept.map_or(Revision(0), |kept| kept.revision())),
+                    result => result.ok().map(|_| revision),
+                };
+                self.forgotten_revision_kept(kept);
+            }
             Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
             Waiting::Http(id) => self.http_read(now, id, done.result),
             Waiting::Search(asker) => self.searched(asker, done.result.ok()),

@@ -228,3 +228,28 @@ fn a_node_that_learns_late_that_its_write_was_kept_goes_on_with_the_newer_one() 
         assert_eq!(topic(&mut world, client).as_deref(), Some("b"));
     }
 }
+
+#[test]
+fn what_is_kept_of_the_revisions_of_forgotten_channels_does_not_fall() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    let write = |channel: &str| {
+        let target = ChannelAttributeTarget { channel_id: cid(channel), notify: false, expected_revision: None };
+        SetChannelAttributes { target, attributes: [("topic".parse().unwrap(), "a".into())].into() }
+    };
+    // Each node forgets a channel, and the second one has not heard of the first one's.
+    let channels = [0, 1].map(|number| world.channel_at(number));
+    for _ in 0..5 {
+        assert!(world.call(alice, write(&channels[0])).is_ok());
+    }
+    world.advance(secs(100));
+    assert!(world.call(alice, write(&channels[1])).is_ok());
+    world.stall(0, 1);
+    let mut kept = Vec::new();
+    for _ in 0..8 {
+        world.advance(secs(60));
+        kept.extend(world.kept_forgotten_revision());
+    }
+    assert_eq!(world.kept_attributes(), 0, "both are forgotten");
+    assert!(!kept.is_empty() && kept.iter().all(|kept| *kept == Revision(5)), "{kept:?}");
+}
