@@ -184,11 +184,11 @@ impl Jobs {
         {
             let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
             let together = together(self.backend.as_ref(), waiting);
-            let Some(first) = together.first() else {
+            let Some(last) = together.last() else {
                 self.lanes.remove(&lane);
                 continue;
             };
-            let term = first.term;
+            let term = last.term;
             let bytes = together.iter().map(|job| job.bytes).sum();
             let mut works = Vec::new();
             let ids = together.into_iter().map(|job| {
@@ -251,13 +251,17 @@ impl Jobs {
     }
 }
 
-/// Takes the first job of a lane out, with those behind it that are done together with it.
+/// Takes the first job of a lane out, with those behind it that are done together with it: only jobs of one life of the node, and
+/// none whose time is over with one that has time left.
 fn together(backend: &dyn AsyncBackend, waiting: &mut VecDeque<Job>) -> Vec<Job> {
+    let now = instant();
     let mut together: Vec<Job> = waiting.pop_front().into_iter().collect();
     while let (Some(first), Some(next)) = (together.first(), waiting.front())
-        && let (Some(work), Some(next)) = (&first.work, &next.work)
+        && let (Some(work), Some(next_work)) = (&first.work, &next.work)
         && together.len() < TOGETHER
-        && backend.takes_together(work, next)
+        && first.term.life == next.term.life
+        && (first.term.until <= now) == (next.term.until <= now)
+        && backend.takes_together(work, next_work)
     {
         together.extend(waiting.pop_front());
     }
@@ -455,6 +459,50 @@ mod tests {
         store.stop().await;
         assert_eq!(backend.begun(), [TOGETHER, 3]);
         assert_eq!(project.done(), (0..3 + TOGETHER as u64).map(|id| (id, true)).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_two_lives_of_a_node_wanted_does_not_go_together() {
+        let (backend, project) = (Slow::new(["bob"]), Project::new());
+        let store = Store::as_async(Arc::<Slow>::clone(&backend));
+        for life in [0, 0, 2] {
+            backend.life.store(life, Ordering::Relaxed);
+            submit(&store, &project, [history()]);
+            submit(&store, &project, [history()]);
+            sleep(Duration::from_millis(1)).await;
+        }
+        backend.gates["bob"].add_permits(3);
+        store.stop().await;
+        assert_eq!((backend.begun(), &*backend.lives.lock().unwrap()), (vec![1, 3, 2], &vec![0, 0, 2]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_together_has_as_much_time_as_the_last_of_it() {
+        let (backend, project) = (Slow::new(["bob"]), Project::new());
+        let store = Store::as_async(Arc::<Slow>::clone(&backend));
+        submit(&store, &project, [history()]);
+        sleep(WAIT / 2).await;
+        submit(&store, &project, [history()]);
+        sleep(WAIT / 4).await;
+        submit(&store, &project, [history()]);
+        let start = instant();
+        store.stop().await;
+        assert_eq!(backend.begun(), [1, 2]);
+        assert!(instant() - start >= WAIT, "{:?}", instant() - start);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_time_left_is_done_though_what_is_before_it_has_none() {
+        let (backend, project) = (Slow::new(["bob"]), Project::new());
+        let store = Store::as_async(Arc::<Slow>::clone(&backend));
+        submit(&store, &project, [history()]);
+        submit(&store, &project, [history()]);
+        sleep(WAIT / 2).await;
+        submit(&store, &project, [history()]);
+        sleep(WAIT / 2 + Duration::from_millis(10)).await;
+        backend.gates["bob"].add_permits(1);
+        store.stop().await;
+        assert_eq!((backend.begun(), project.done()), (vec![1, 1], vec![(0, false), (0, false), (0, true)]));
     }
 
     #[tokio::test(start_paused = true)]
