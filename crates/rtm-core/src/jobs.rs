@@ -303,7 +303,9 @@ impl Core {
                     _ if is_received => Ok(SendOutcome::Delivered),
                     _ => {
                         self.message_not_stored(done.id, receiver);
-                        Err(Refusal::new(ErrorKind::Failure, "the server could not store the message"))
+                        // The store of a cluster is elsewhere: it may have it all the same.
+                        let what = if self.edge.is_some() { MAY_BE_STORED } else { NOT_STORED };
+                        Err(Refusal::new(ErrorKind::Failure, what))
                     }
                 };
                 self.end_storing(now, &to, 1);
@@ -395,6 +397,8 @@ fn kept(result: &Result<StoreAnswer, StoreFailed>, broken: &str) -> Result<(), R
 
 /// What a sender is told whose message went its way without its place in the history.
 pub(super) const HISTORY_FAILED: &str = "the message was sent, but the server could not keep it in the history";
+const NOT_STORED: &str = "the server could not store the message";
+const MAY_BE_STORED: &str = "the server does not know whether it has stored the message";
 const OPEN_JOBS: usize = 16 * 1024;
 /// So many events are appended together, so that what waits behind them waits briefly.
 const EVENTS_TOGETHER: usize = 256;

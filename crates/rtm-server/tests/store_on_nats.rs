@@ -307,6 +307,45 @@ fn an_export_of_a_cluster_has_all_that_is_there() {
     assert_eq!(values, [StateKey::ChannelAttributes(ChannelId::new("c.d").unwrap())]);
 }
 
+/// How long the streams of a cluster know what comes again. With `set`, all of them are changed to that.
+fn duplicate_windows(nats: &Nats, set: Option<Duration>) -> Vec<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(nats.urls()[0].as_str()).await.unwrap();
+        let jetstream = async_nats::jetstream::new(client);
+        let mut all = Vec::new();
+        for name in ["mail", "history", "events", "state"] {
+            let mut stream = jetstream.get_stream(format!("rtm_main_{name}")).await.unwrap();
+            let mut config = stream.info().await.unwrap().config.clone();
+            if let Some(window) = set {
+                config.duplicate_window = window;
+                config.description = Some("an operator's".to_owned());
+                jetstream.update_stream(&config).await.unwrap();
+            } else if config.description.is_some() {
+                assert_eq!(config.description.as_deref(), Some("an operator's"));
+            }
+            all.push(config.duplicate_window);
+        }
+        all
+    })
+}
+
+#[test]
+#[ignore = "needs NATS_SERVER"]
+fn streams_that_know_for_too_short_what_comes_again_are_changed_and_a_longer_time_stays() {
+    let nats = Nats::start(1);
+    let log = mail("bob");
+    one(&mut open(&nats, "main"), append(&log, 1, now_ms(), usize::MAX));
+    let wanted = [Duration::from_secs(300); 4];
+    assert_eq!(duplicate_windows(&nats, None), wanted);
+    duplicate_windows(&nats, Some(Duration::from_secs(30)));
+    assert_eq!(numbers(&mut open(&nats, "main"), &log), [1]);
+    assert_eq!(duplicate_windows(&nats, None), wanted);
+    duplicate_windows(&nats, Some(Duration::from_secs(600)));
+    open(&nats, "main");
+    assert_eq!(duplicate_windows(&nats, None), [Duration::from_secs(600); 4]);
+}
+
 #[test]
 #[ignore = "needs NATS_SERVER"]
 fn where_no_nats_is_opening_a_store_fails_soon() {

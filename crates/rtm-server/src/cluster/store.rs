@@ -73,8 +73,7 @@ impl NatsStore {
         let subjects = Subjects::new(names);
         for name in subjects.streams() {
             let mut config = stream(name.to_owned(), format!("{name}.>"));
-            // For as long as a write may be repeated, and a little more.
-            config.duplicate_window = 3 * TIME_LIMIT;
+            config.duplicate_window = DUPLICATES_KNOWN_FOR;
             if name == subjects.state_stream() {
                 config.max_messages_per_subject = 1;
             }
@@ -197,6 +196,9 @@ fn takes_together(first: &StoreWork, next: &StoreWork) -> bool {
     (is_history(first) && is_history(next)) || (is_events(first) && is_events(next))
 }
 
+/// For how long a write is known that comes again: a server of NATS that hung goes on with what it had been sent before, and
+/// others have it since.
+const DUPLICATES_KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
 /// How long anything may take, an election of a leader included.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
 

@@ -16,8 +16,9 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     config::ClusterConfig,
@@ -66,7 +67,7 @@ impl Streams {
     pub(crate) async fn ensure(&self, mut wanted: Config) -> Result<(), NotDone> {
         wanted.num_replicas = self.replicas.unwrap_or(USUAL_REPLICAS);
         if let Some(found) = self.find(&wanted.name).await? {
-            return self.check(&wanted, &found);
+            return self.use_found(&wanted, &found).await;
         }
         let asked = wanted.num_replicas;
         let mut made = self.create(&wanted).await?;
@@ -96,7 +97,7 @@ impl Streams {
                 let found =
                     found.ok_or_else(|| NotDone::NotNow(format!("the stream {} is gone again", wanted.name)))?;
                 wanted.num_replicas = self.replicas.unwrap_or(USUAL_REPLICAS);
-                self.check(&wanted, &found)
+                self.use_found(&wanted, &found).await
             }
             Response::Err { error } if error.code() == 503 => {
                 Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)))
@@ -158,6 +159,37 @@ impl Streams {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(NotDone::NotNow(format!("JetStream does not answer: {error}"))),
             Err(_) => Err(NotDone::NotNow("JetStream does not answer".to_owned())),
+        }
+    }
+
+    /// A stream that is there is used if it is as wanted. Earlier versions made streams that know repeats for a shorter time:
+    /// one where that cannot be changed is used all the same.
+    async fn use_found(&self, wanted: &Config, found: &Info) -> Result<(), NotDone> {
+        self.check(wanted, found)?;
+        let (name, window) = (&wanted.name, wanted.duplicate_window);
+        let known_for = found.config.duplicate_window;
+        if known_for < window {
+            match self.set_duplicate_window(name, window).await {
+                Ok(()) => info!("the stream {name} knows what comes again for {window:?} now"),
+                Err(why) => warn!(
+                    "the stream {name} knows what comes again for {known_for:?} only, and not for {window:?}: where a server of \
+                     NATS hangs for longer, something may be stored twice: {why}"
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_duplicate_window(&self, name: &str, window: Duration) -> Result<(), NotDone> {
+        // All settings as NATS says them: it may have some that this server does not know.
+        let mut config = match self.ask::<Value>(format!("STREAM.INFO.{name}"), &()).await? {
+            Response::Ok(mut info) => info["config"].take(),
+            Response::Err { error } => return Err(NotDone::NotNow(error.to_string())),
+        };
+        config["duplicate_window"] = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX).into();
+        match self.ask::<Value>(format!("STREAM.UPDATE.{name}"), &config).await? {
+            Response::Ok(_) => Ok(()),
+            Response::Err { error } => Err(NotDone::NotNow(error.to_string())),
         }
     }
 

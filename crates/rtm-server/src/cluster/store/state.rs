@@ -28,6 +28,8 @@ struct Current {
 }
 
 impl NatsStore {
+    /// Keeps a value upon what the leader has. One that is taken by any revision is written so too: a server of NATS that hung
+    /// may have an attempt that was given up, and publish it when something newer is there.
     pub(super) async fn put(
         &self,
         app_id: &AppId,
@@ -38,18 +40,14 @@ impl NatsStore {
     ) -> Result<StoreAnswer, Failure> {
         let subject = self.subjects.key(app_id, key);
         let (write, record) = (self.jetstream.write_id(), value.encode());
-        let Some(expected) = expected else {
-            let message = Written { writes: vec![write], record: record.into() }.encode();
-            self.jetstream.publish(&subject, write, message, until).await?;
-            return Ok(StoreAnswer::Done);
-        };
         loop {
             let current = self.current(key.kind(), &subject, until).await?;
             // Written by an attempt that was not acknowledged.
             if current.writes.contains(&write) {
                 return Ok(StoreAnswer::Done);
             }
-            if current.kept.as_ref().map_or(Revision(0), StateValue::revision) != expected {
+            let revision = current.kept.as_ref().map_or(Revision(0), StateValue::revision);
+            if expected.is_some_and(|expected| expected != revision) {
                 return Ok(StoreAnswer::Conflict { kept: current.kept });
             }
             let writes = std::iter::once(write).chain(current.writes).take(REMEMBERED_WRITES).collect();
