@@ -37,6 +37,9 @@ struct Options {
     /// Go on after a seed that breaks a promise, and print them all.
     #[arg(long)]
     keep_going: bool,
+    /// Seeds that are known to break a promise: that they do is no failure, and that one does not is.
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',', conflicts_with = "seed")]
+    known: Vec<u64>,
     /// Run worlds of so many servers that are one, as 3 or 2..5: as many as each seed likes of these.
     #[arg(long, value_name = "HOW MANY", value_parser = range)]
     nodes: Option<RangeInclusive<usize>>,
@@ -161,8 +164,12 @@ fn run_many(options: &Options) -> ExitCode {
                     done.0 += 1;
                     done.1 = Some(done.1.map_or(outcome.figures, |figures| figures.and(outcome.figures)));
                     if let Some(fault) = &outcome.fault {
-                        println!("seed {seed} breaks a promise: {fault}");
-                        if !options.keep_going {
+                        let is_known = options.known.contains(&seed);
+                        println!(
+                            "seed {seed} breaks a promise{}: {fault}",
+                            if is_known { ", as is known" } else { "" }
+                        );
+                        if !options.keep_going && !is_known {
                             next.store(end, Ordering::Relaxed);
                         }
                         done.2.push(seed);
@@ -179,6 +186,11 @@ fn run_many(options: &Options) -> ExitCode {
     if shows_progress {
         eprint!("\r\x1b[K");
     }
+    let mended = mended(options, &failed);
+    for seed in &mended {
+        println!("seed {seed} is known to break a promise, and does not any more: it is to be taken out of --known");
+    }
+    failed.retain(|seed| !options.known.contains(seed));
     failed.sort_unstable();
     if let Some(first) = failed.first() {
         let nodes = match &options.nodes {
@@ -191,7 +203,15 @@ fn run_many(options: &Options) -> ExitCode {
     let Some(figures) = figures else { return ExitCode::SUCCESS };
     println!("what went wrong in them: {}", figures.mishaps());
     println!("{seeds} seeds, {} failed: {} in {:.1} s", failed.len(), figures.events(), since.elapsed().as_secs_f64());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed.is_empty() && mended.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The known seeds that were run and broke nothing. Where the run ended early, nothing is said of them.
+fn mended(options: &Options, failed: &[u64]) -> Vec<u64> {
+    let run = options.first_seed..options.first_seed.saturating_add(options.seeds);
+    let is_whole = options.keep_going || failed.iter().all(|seed| options.known.contains(seed));
+    let mended = options.known.iter().filter(|seed| is_whole && run.contains(seed) && !failed.contains(seed));
+    mended.copied().collect()
 }
 
 fn progress(done: u64, all: u64, took: Duration, in_place: bool) {
@@ -241,3 +261,18 @@ fn mishaps(counts: &Counts) -> String {
 
 /// As many servers as a world may have.
 const MOST_NODES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_seed_that_breaks_nothing_is_noticed_once_it_was_run() {
+        let options = |arguments: &str| Options::parse_from(["rtm-sim"].into_iter().chain(arguments.split(' ')));
+        let some = options("--seeds 10 --known 3,7,12");
+        assert_eq!(mended(&some, &[3, 7]), [0; 0]);
+        assert_eq!(mended(&some, &[3]), [7]);
+        assert_eq!(mended(&some, &[5]), [0; 0], "the run ended early");
+        assert_eq!(mended(&options("--seeds 10 --keep-going --known 3"), &[5]), [3]);
+    }
+}
