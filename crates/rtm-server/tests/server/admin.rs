@@ -129,18 +129,18 @@ struct Stalling {
 }
 
 impl Backend for Stalling {
-    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, rtm_server::BackendError>> {
+    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
         if self.stalls.load(Ordering::Relaxed) {
             let _ = self.ends.lock().unwrap().recv();
         }
         let answer = |Task { work, .. }| match work {
             StoreWork::List { .. } => Ok(StoreAnswer::Values { values: vec![], more: false }),
-            _ => Err(rtm_server::BackendError::new("answer", "it stalls")),
+            _ => Err(BackendError::new("answer", "it stalls")),
         };
         tasks.into_iter().map(answer).collect()
     }
 
-    fn stats(&mut self) -> Result<BackendStats, rtm_server::BackendError> {
+    fn stats(&mut self) -> Result<BackendStats, BackendError> {
         if self.stalls.load(Ordering::Relaxed) {
             let _ = self.ends.lock().unwrap().recv();
         }
@@ -151,7 +151,7 @@ impl Backend for Stalling {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_stalls_costs_those_who_look_no_time_for_each_project() {
     let (key, text) = AdminKey::generate("reader", AdminRole::Read).unwrap();
-    let mut config = rtm_server::ServerConfig::default();
+    let mut config = ServerConfig::default();
     config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.admin.keys = vec![key];
@@ -161,7 +161,7 @@ async fn a_store_that_stalls_costs_those_who_look_no_time_for_each_project() {
     // It goes on when this is dropped, before the server is.
     let (goes_on, ends) = mpsc::channel();
     let backend = Stalling { stalls: Arc::clone(&stalls), ends: Arc::new(Mutex::new(ends)) };
-    let server = rtm_server::ServerBuilder::from(config).backend(backend).start().await.unwrap();
+    let server = ServerBuilder::from(config).backend(backend).start().await.unwrap();
     let admin = server.admin_addrs()[0];
     stalls.store(true, Ordering::Relaxed);
     for path in ["/metrics", "/admin/v1/projects"] {
