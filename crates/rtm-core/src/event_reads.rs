@@ -234,6 +234,7 @@ mod tests {
     use super::*;
 
     /// What a reader gets of a log with these events, of which some up to a place are gone: numbers, and what is missing.
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn read(after: Option<u64>, kept: &[u64], more: bool, dropped_to: u64) -> (Vec<String>, u64) {
         let now = Now { instant: Instant::now(), unix_ms: 7 };
         let entry = |seq: &u64| {
