@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream, stream::FuturesUnordered};
-use rtm_client::{ConnectionState, ErrorKind, RtmEvent, SendMessageOptions, SendOutcome, Wire};
+use rtm_client::{ConnectionState, ErrorKind, PeerOnlineState, RtmEvent, SendMessageOptions, SendOutcome, Wire};
 use tokio::{
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
@@ -61,9 +61,18 @@ enum Outcome {
 /// What came to a user, in order.
 #[derive(Debug)]
 enum Item {
-    Text { from: usize, to: To, n: usize, is_stored: bool },
-    Gap { is_of_room: bool },
+    Text {
+        from: usize,
+        to: To,
+        n: usize,
+        is_stored: bool,
+    },
+    Gap {
+        is_of_room: bool,
+    },
     Cut,
+    /// This user is offline, or has left the room, it was told.
+    Away(usize),
 }
 
 /// What went wrong, with a few cases of each.
@@ -106,6 +115,7 @@ impl Chat {
         let users: Vec<User> = stream::iter(logins).buffered(12).collect().await;
         for (number, user) in users.iter().enumerate() {
             soon("joining", user.client.channel(room(number)).unwrap().join()).await.unwrap();
+            soon("watching", user.client.subscribe_peers_online_status([name(partner(number))])).await.unwrap();
         }
         let is_over = Arc::new(AtomicBool::new(false));
         let begun = Instant::now();
@@ -255,18 +265,31 @@ fn items(number: usize, events: &[RtmEvent], faults: &mut Faults) -> Vec<Item> {
                 items.push(Item::Cut);
                 continue;
             }
+            RtmEvent::MemberLeft { member_id, .. } => {
+                items.push(Item::Away(number_of(member_id.as_str())));
+                continue;
+            }
+            RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
+                let away = peers.iter().filter(|(_, state)| **state == PeerOnlineState::Offline);
+                items.extend(away.map(|(peer, _)| Item::Away(number_of(peer.as_str()))));
+                continue;
+            }
             RtmEvent::RestoreFailed { .. } => {
                 faults.add("not restored", || format!("{}: {event:?}", name(number)));
                 continue;
             }
             _ => continue,
         };
-        let from = from.as_str().strip_prefix("user-").unwrap().parse().unwrap();
+        let from = number_of(from.as_str());
         if let Ok(n) = message.as_text().unwrap().parse() {
             items.push(Item::Text { from, to, n, is_stored });
         }
     }
     items
+}
+
+fn number_of(user: &str) -> usize {
+    user.strip_prefix("user-").unwrap().parse().unwrap()
 }
 
 fn check(events: &[Vec<RtmEvent>], sent: &[Vec<Sent>]) -> Account {
@@ -290,7 +313,14 @@ fn check(events: &[Vec<RtmEvent>], sent: &[Vec<Sent>]) -> Account {
     let with = |is_it: fn(&Item) -> bool| {
         received.iter().enumerate().filter(|(_, items)| items.iter().any(is_it)).map(|(number, _)| number).collect()
     };
-    let (cut, gaps) = (with(|item| matches!(item, Item::Cut)), with(|item| matches!(item, Item::Gap { .. })));
+    let (cut, gaps): (BTreeSet<usize>, _) =
+        (with(|item| matches!(item, Item::Cut)), with(|item| matches!(item, Item::Gap { .. })));
+    for (number, items) in received.iter().enumerate() {
+        let away = items.iter().filter_map(|item| if let Item::Away(user) = item { Some(*user) } else { None });
+        for user in away.filter(|user| !cut.contains(user)) {
+            faults.add("away, with its connection", || format!("{}, said {}", name(user), name(number)));
+        }
+    }
     Account { faults, outcomes, cut, gaps }
 }
 
