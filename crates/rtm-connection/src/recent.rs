@@ -26,21 +26,18 @@ pub(crate) struct Recent {
 /// Hashes of messages: the oldest one goes first.
 #[derive(Debug, Default)]
 struct Ring {
-    hashes: Vec<u64>,
-    /// The oldest one, once all places are taken.
+    /// None at first, then so many as are remembered; 0 where no message has been.
+    hashes: Box<[u64]>,
     next: usize,
     /// The same hashes, while repeats are looked for: most of the time nobody looks.
     index: Option<HashSet<u64, fast::FixedState>>,
 }
 
 impl Ring {
+    #[inline]
     fn push(&mut self, hash: u64) {
-        // All at once: a message costs no allocation later.
-        if self.hashes.capacity() == 0 {
-            self.hashes.reserve_exact(KEPT);
-        }
-        if self.hashes.len() < KEPT {
-            return self.hashes.push(hash);
+        if self.hashes.is_empty() {
+            self.hashes = vec![0; KEPT].into_boxed_slice();
         }
         let oldest = std::mem::replace(&mut self.hashes[self.next], hash);
         self.next = (self.next + 1) % KEPT;
@@ -51,8 +48,8 @@ impl Ring {
 
     /// Remembers a message, and says whether it was there.
     fn check(&mut self, hash: u64) -> bool {
-        let index = self.index.get_or_insert_with(|| self.hashes.iter().copied().collect());
-        let is_new = index.insert(hash);
+        let known = self.hashes.iter().copied().filter(|hash| *hash != 0);
+        let is_new = self.index.get_or_insert_with(|| known.collect()).insert(hash);
         if is_new {
             self.push(hash);
         }
@@ -76,12 +73,14 @@ impl Recent {
         if message.message_id == MessageId(0) {
             return false;
         }
-        let hash = self.hasher.hash_one(message);
+        let hash = self.hasher.hash_one(message).max(1);
         let ring = if message.channel.is_some() { &mut self.of_channels } else { &mut self.to_user };
         if check {
             return ring.check(hash);
         }
-        ring.index = None;
+        if ring.index.is_some() {
+            ring.index = None;
+        }
         ring.push(hash);
         false
     }
