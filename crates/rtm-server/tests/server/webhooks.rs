@@ -513,14 +513,10 @@ async fn a_reload_sends_nothing_again_that_is_on_its_way() {
     assert_eq!(got.iter().filter(|got| is_alice(&got.events())).count(), 1, "{got:?}");
 }
 
+/// A server with a webhook, its admin listener, and a key for that.
 #[cfg(feature = "admin")]
-#[tokio::test]
-async fn a_replay_waits_for_what_is_on_its_way() {
-    let mut endpoint = Endpoint::start(|_| HELD).await;
-    let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
-    let mut webhook = endpoint.webhook("one");
-    webhook.types = vec!["user.online".to_owned()];
-    webhook.target.timeout = Duration::from_secs(20);
+async fn server_with_key(role: rtm_server::AdminRole, webhook: WebhookConfig) -> (Server, SocketAddr, String) {
+    let (key, text) = rtm_server::AdminKey::generate("somebody", role).unwrap();
     let server = server_with(|config| {
         config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
         config.admin.keys = vec![key];
@@ -530,15 +526,33 @@ async fn a_replay_waits_for_what_is_on_its_way() {
     })
     .await;
     let admin = server.admin_addrs()[0];
+    (server, admin, text)
+}
+
+/// Calls the admin API about the project's webhooks.
+#[cfg(feature = "admin")]
+async fn call_of_webhooks(admin: SocketAddr, key: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let len = body.len();
+    let answer = http(admin, format!(
+        "{method} /admin/v1/projects/{APP}/webhooks{path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+    ))
+    .await;
+    (answer.status, answer.json())
+}
+
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn a_replay_waits_for_what_is_on_its_way() {
+    let mut endpoint = Endpoint::start(|_| HELD).await;
+    let mut webhook = endpoint.webhook("one");
+    webhook.types = vec!["user.online".to_owned()];
+    webhook.target.timeout = Duration::from_secs(20);
+    let (server, admin, key) = server_with_key(rtm_server::AdminRole::Operate, webhook).await;
     let call = async |method: &str, path: &str, body: &str| {
-        let len = body.len();
-        let answer = http(admin, format!(
-            "{method} /admin/v1/projects/{APP}/webhooks/one{path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\n\
-             Content-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
-        ))
-        .await;
-        assert_eq!(answer.status, 200, "{path}");
-        answer.json()
+        let (status, answer) = call_of_webhooks(admin, &key, method, &format!("/one{path}"), body).await;
+        assert_eq!(status, 200, "{path}");
+        answer
     };
     comes_and_goes(&server, "alice", "room").await;
     endpoint.until("a request", |endpoint| !endpoint.got().is_empty()).await;
@@ -564,22 +578,10 @@ async fn a_replay_waits_for_what_is_on_its_way() {
 #[tokio::test]
 async fn an_operator_is_not_shown_what_is_secret_in_a_url() {
     let endpoint = Endpoint::start(|_| 200).await;
-    let (key, text) = rtm_server::AdminKey::generate("reader", rtm_server::AdminRole::Read).unwrap();
     let mut webhook = endpoint.webhook("one");
     webhook.target.url.push_str("?token=hidden");
-    let server = server_with(|config| {
-        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
-        config.admin.keys = vec![key];
-        let mut told = HookConfig::new(app_id());
-        told.webhooks = vec![webhook];
-        config.hooks = vec![told];
-    })
-    .await;
-    let admin = server.admin_addrs()[0];
-    let path = format!("/admin/v1/projects/{APP}/webhooks");
-    let head =
-        format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\nConnection: close\r\n\r\n");
-    let list = http(admin, head).await.json();
+    let (_server, admin, key) = server_with_key(rtm_server::AdminRole::Read, webhook).await;
+    let (_, list) = call_of_webhooks(admin, &key, "GET", "", "").await;
     assert_eq!(list["items"][0]["url"], format!("http://{}/told?…", endpoint.address), "{list}");
 }
 
@@ -662,26 +664,8 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
         if is_bob && !was_asked.swap(true, std::sync::atomic::Ordering::Relaxed) { 410 } else { 200 }
     })
     .await;
-    let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
-    let webhook = endpoint.webhook("one");
-    let server = server_with(|config| {
-        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
-        config.admin.keys = vec![key];
-        let mut told = HookConfig::new(app_id());
-        told.webhooks = vec![webhook];
-        config.hooks = vec![told];
-    })
-    .await;
-    let admin = server.admin_addrs()[0];
-    let call = async |method: &str, path: &str, body: &str| {
-        let len = body.len();
-        let answer = http(admin, format!(
-            "{method} /admin/v1/projects/{APP}/webhooks{path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\n\
-             Content-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
-        ))
-        .await;
-        (answer.status, answer.json())
-    };
+    let (server, admin, key) = server_with_key(rtm_server::AdminRole::Operate, endpoint.webhook("one")).await;
+    let call = async |method: &str, path: &str, body: &str| call_of_webhooks(admin, &key, method, path, body).await;
     comes_and_goes(&server, "alice", "room").await;
     endpoint.until_taken("session.ended", "alice").await;
     let first = endpoint.taken()[0]["seq"].as_u64().unwrap();
