@@ -6,6 +6,7 @@ mod bus;
 mod calls;
 pub(crate) mod config;
 mod connection;
+pub(crate) mod contact;
 mod denied;
 mod driver;
 mod engine;
@@ -36,6 +37,7 @@ use tokio::{
 use self::{
     bus::Bus,
     connection::{Connections, Told},
+    contact::OwnContact,
     driver::{Driver, Gear, Order, serve_jobs},
     engine::Engine,
     error::NotDone,
@@ -141,7 +143,7 @@ impl Member {
     pub(crate) async fn start(
         config: &ClusterConfig,
         name: NodeName,
-        addresses: Vec<String>,
+        contact: OwnContact,
         projects: Vec<Arc<Project>>,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
@@ -199,7 +201,7 @@ impl Member {
             store,
             parcels: mail.parcels.1,
             orders: obeyed,
-            addresses,
+            contact,
             place,
             figures: Arc::clone(&figures),
             denied: connections.denied,

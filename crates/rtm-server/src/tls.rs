@@ -172,6 +172,12 @@ impl Tls {
         first.is_some_and(|chain| fault(&chain, UnixTime::now()).as_ref().is_some_and(is_out_of_date))
     }
 
+    /// The SHA-256 of each certificate that is in use, in base64: by that who is told it beforehand knows the server.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn fingerprints(&self) -> Vec<String> {
+        self.loaded().chains.iter().filter_map(|chain| chain.first()).map(fingerprint).collect()
+    }
+
     /// When each certificate ends, in seconds since the Unix epoch, by its file.
     #[cfg(feature = "admin")]
     pub(crate) fn ends(&self) -> Vec<(String, u64)> {
@@ -358,6 +364,14 @@ pub(crate) fn certified(
     let fault = |what: String| unusable("key", &files.key, what);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(error.to_string()))?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| fault(error.to_string()))
+}
+
+/// The SHA-256 of a certificate, in base64.
+#[cfg(feature = "cluster")]
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+    use sha2::{Digest as _, Sha256};
+    STANDARD_NO_PAD.encode(Sha256::digest(certificate))
 }
 
 fn is_out_of_date(fault: &CertificateError) -> bool {

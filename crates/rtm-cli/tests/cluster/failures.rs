@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use rtm_client::{ConnectionState, PeerOnlineState, RtmEvent, Wire};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     accounts::{Sender, texts_and_gaps},
     nodes::Nodes,
     relay::Relay,
-    users::{User, is_text, log_in, soon},
+    users::{LIMIT, User, is_text, log_in, soon},
 };
 
 /// All texts that were said to be delivered have come, in order, and none twice.
@@ -186,6 +186,40 @@ async fn a_node_that_loses_nats_alone_sends_its_clients_to_the_others() {
     way.cut(nodes.nats.port(0));
     let dave = nodes.log_in(Wire::Native, "dave", &[alone]).await;
     dave.tells(&mut bob, "back").await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn nodes_with_tls_are_asked_too_whether_they_go_on() {
+    let mut nodes = Nodes::new(1).await;
+    let made = rcgen::generate_simple_self_signed(["rtm.example.com".to_owned()]).unwrap();
+    let write = |name: &str, text: String| {
+        let path = nodes.nats.directory().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (certificate, key) = (write("cert.pem", made.cert.pem()), write("key.pem", made.signing_key.serialize_pem()));
+    let config = write(
+        "rtm.toml",
+        format!(
+            "[tls]\ncertificate = '{certificate}'\nkey = '{key}'\n[cluster]\nnats = '{}'\nisolated_for = '5s'\n",
+            nodes.nats.urls()
+        ),
+    );
+    let way = Relay::start(nodes.nats.port(0)).await;
+    for nats in [nodes.nats.urls(), way.gateway.replace("http://", "nats://")] {
+        nodes.add(&nats, &["--config", &config]).await;
+    }
+    way.cut(0);
+    let is_sent_away = || nodes.log(1).contains("node-0 is a member and in touch: this node's clients are sent away");
+    timeout(LIMIT, async {
+        while !is_sent_away() {
+            sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("{}", nodes.log(1)));
+    assert!(!nodes.log(0).contains("TLS"), "the one that was asked has nothing to complain of: {}", nodes.log(0));
 }
 
 fn text(event: &RtmEvent) -> Option<String> {

@@ -4,6 +4,7 @@ use rtm_core::cluster::NodeName;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    contact::Contact,
     names::{ABOUT, NODES, Names, escape, unescape},
     served::Served,
 };
@@ -14,9 +15,8 @@ pub(crate) struct About {
     pub(crate) incarnation: u64,
     pub(crate) version: String,
     pub(crate) sessions: usize,
-    /// Where other nodes may ask it whether it is a member.
-    #[serde(default)]
-    pub(crate) addresses: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) contact: Contact,
     /// What it serves. Nodes of older versions do not say it.
     #[serde(default)]
     pub(crate) served: Option<Served>,
@@ -57,6 +57,18 @@ impl About {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nodes_of_other_versions_say_is_understood() {
+        let of_before =
+            br#"{"incarnation":7,"version":"0.1.0","sessions":3,"addresses":["127.0.0.1:7001"],"served":null}"#;
+        let said = About::decode(of_before).unwrap();
+        assert_eq!(said.contact.addresses, ["127.0.0.1:7001"]);
+        assert!(said.contact.certificates.is_empty());
+        let said = About::decode(br#"{"incarnation":7,"version":"0.1.0","sessions":3}"#).unwrap();
+        assert_eq!(said.contact, Contact::default());
+        assert_eq!(About::decode(&said.encode()), Some(said));
+    }
 
     #[test]
     fn more_than_nats_takes_is_told_with_its_size() {

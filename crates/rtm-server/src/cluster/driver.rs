@@ -37,8 +37,16 @@ use self::{
 };
 pub(super) use self::{orders::Order, projects::serve_jobs};
 use super::{
-    about::About, bus::Bus, denied::Denied, engine::Engine, error::ClusterError, figures::Figures, names::Names,
-    served::Served, store::NodeStore,
+    about::About,
+    bus::Bus,
+    contact::{Contact, OwnContact},
+    denied::Denied,
+    engine::Engine,
+    error::ClusterError,
+    figures::Figures,
+    names::Names,
+    served::Served,
+    store::NodeStore,
 };
 use crate::{
     link::{FromCluster, Parcels},
@@ -53,7 +61,7 @@ enum Input {
     /// A task has given the projects what the store has.
     Restored(task::Id),
     /// What a node says of itself.
-    About(NodeName, About),
+    About(NodeName, Box<About>),
     /// An added project has what the store has of it.
     RestoredProject(AppId),
     /// Another node says that it is a member, while this one is out of touch.
@@ -81,7 +89,7 @@ pub(crate) struct Gear {
     pub(crate) parcels: UnboundedReceiver<Parcels>,
     pub(crate) orders: UnboundedReceiver<Order>,
     /// Where other nodes may ask whether this one is a member.
-    pub(crate) addresses: Vec<String>,
+    pub(crate) contact: OwnContact,
     pub(crate) place: watch::Sender<Place>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) denied: Denied,
@@ -111,7 +119,7 @@ pub(crate) struct Driver {
     /// When it was said last that this node waits to be let in, or when it began to.
     outside_at: Instant,
     /// Where other nodes say whether they are members.
-    addresses: BTreeMap<NodeName, Vec<String>>,
+    contacts: BTreeMap<NodeName, Contact>,
     /// The versions of other nodes, and how many sessions they had at last.
     said: BTreeMap<NodeName, (String, usize)>,
     /// How many parcels were sent and came.
@@ -165,7 +173,7 @@ impl Driver {
             said_at: None,
             is_about_too_large: false,
             outside_at: now().instant,
-            addresses: BTreeMap::new(),
+            contacts: BTreeMap::new(),
             said: BTreeMap::new(),
             parcels: [0; 2],
             renewed_at: None,
@@ -258,7 +266,7 @@ impl Driver {
             }
             // What it said itself it may have said before it served something else.
             Input::About(node, _) if node == self.gear.node.id().name => {}
-            Input::About(node, about) => self.heard_about(node, about),
+            Input::About(node, about) => self.heard_about(node, *about),
             Input::OthersGoOn(node) => {
                 warn!("{node} is a member and in touch: this node's clients are sent away");
                 self.gear.node.give_up(now());

@@ -3,17 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rtm_core::cluster::NodeName;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::contact::Contact;
 
 /// Asks one after the other at their addresses, until one has said for a while that it is a member and in touch.
-pub(crate) async fn find_member(addresses: BTreeMap<NodeName, Vec<String>>) -> NodeName {
+pub(crate) async fn find_member(nodes: BTreeMap<NodeName, Contact>) -> NodeName {
     let mut since: Option<Instant> = None;
     loop {
-        match look_for_member(&addresses).await {
+        match look_for_member(&nodes).await {
             Some(name) if since.get_or_insert_with(Instant::now).elapsed() >= CERTAIN_AFTER => return name,
             Some(_) => {}
             None => since = None,
@@ -22,26 +20,16 @@ pub(crate) async fn find_member(addresses: BTreeMap<NodeName, Vec<String>>) -> N
     }
 }
 
-async fn look_for_member(addresses: &BTreeMap<NodeName, Vec<String>>) -> Option<NodeName> {
-    for (name, addresses) in addresses {
-        for address in addresses {
-            let answer = timeout(ANSWER, is_member(address)).await;
-            if matches!(answer, Ok(Ok(true))) {
+async fn look_for_member(nodes: &BTreeMap<NodeName, Contact>) -> Option<NodeName> {
+    for (name, contact) in nodes {
+        for address in &contact.addresses {
+            let answer = timeout(ANSWER, contact.ask(address, "/readyz", ANSWER_BYTES)).await;
+            if matches!(answer, Ok(Ok(answer)) if is_of_member(&answer)) {
                 return Some(name.clone());
             }
         }
     }
     None
-}
-
-async fn is_member(address: &str) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream
-        .write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
-        .await?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES).read_to_string(&mut answer).await?;
-    Ok(is_of_member(&answer))
 }
 
 /// A node that is certain of its place answers with 200, or names what else is wrong with it: the cluster goes on all the same.

@@ -40,7 +40,7 @@ use crate::admin::{Admin, AdminListener, keys::AdminKeys};
 #[cfg(feature = "admin")]
 use crate::call_times::CallTimes;
 #[cfg(feature = "cluster")]
-use crate::cluster::{Mail, store::NodeStore};
+use crate::cluster::{Mail, contact::contact_address, store::NodeStore};
 #[cfg(feature = "rest")]
 use crate::rest::RestCounts;
 #[cfg(feature = "webhooks")]
@@ -333,6 +333,8 @@ impl ServerBuilder {
             call_times: CallTimes::default(),
         });
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+        #[cfg(feature = "cluster")]
+        let asked = asked(&listeners);
         let listen = |(listener, (_, accepted)): (Socket, &(SocketAddr, Arc<AtomicU64>))| {
             let Socket { address, socket, is_tls, has_proxy_header } = listener;
             info!(%address, tls = is_tls, "listening");
@@ -384,10 +386,17 @@ impl ServerBuilder {
         };
         #[cfg(feature = "cluster")]
         if let (Some(cluster), Some(mail)) = (&config.cluster, mail) {
-            server.join(cluster, in_place, mail, shared_store).await?;
+            server.join(cluster, in_place, mail, shared_store, asked).await?;
         }
         Ok(server)
     }
+}
+
+/// Where other nodes of the cluster can ask this one whether it is a member.
+#[cfg(feature = "cluster")]
+fn asked(listeners: &[Socket]) -> Vec<String> {
+    let can_be_asked = |socket: &&Socket| !socket.has_proxy_header && !socket.address.ip().is_unspecified();
+    listeners.iter().filter(can_be_asked).map(|socket| contact_address(&socket.address, socket.is_tls)).collect()
 }
 
 /// The sockets for those who run the server: those that are open already, or else where the configuration says.

@@ -6,30 +6,35 @@ use super::Server;
 #[cfg(feature = "admin")]
 use crate::admin::across::{Nodes, answerer};
 use crate::{
-    cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore},
+    cluster::{
+        self, Mail, Member, Place,
+        config::ClusterConfig,
+        contact::{OwnContact, contact_address},
+        store::NodeStore,
+    },
     error::ServerError,
     project::Project,
     random::random,
 };
 
 impl Server {
-    /// Becomes a member of the cluster, and serves while it is one.
+    /// Becomes a member of the cluster, and serves while it is one. `asked` is where others may ask whether it is.
     pub(super) async fn join(
         &mut self,
         config: &ClusterConfig,
         projects: Vec<Arc<Project>>,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
+        asked: Vec<String>,
     ) -> Result<(), ServerError> {
         let name = config.node.clone().unwrap_or_else(|| cluster::usual_name(self.addresses.first()));
         let seed = random()?;
-        let is_tls = self.shared.tls.is_some();
-        // Where nothing but TLS is spoken, a certificate may be for other names.
-        let own = self.addresses.iter().filter(|address| !is_tls && !address.ip().is_unspecified());
-        let advertise = self.shared.live().advertise.clone().filter(|_| !is_tls).map(|address| address.to_string());
-        let addresses = own.map(ToString::to_string).chain(advertise).collect();
+        let tls = self.shared.tls.clone();
+        let advertise = self.shared.live().advertise.clone();
+        let advertise = advertise.map(|at| contact_address(&at, tls.is_some()));
+        let contact = OwnContact::new(asked.into_iter().chain(advertise).collect(), tls);
         #[cfg_attr(not(feature = "admin"), expect(unused_mut, reason = "nobody asks it"))]
-        let mut member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
+        let mut member = Member::start(config, name, contact, projects, mail, store, seed).await?;
         #[cfg(feature = "admin")]
         {
             let nodes = Nodes { me: member.name(), figures: member.figures(), calls: member.calls() };

@@ -26,7 +26,7 @@ impl Driver {
             self.differences.insert(node.clone(), (different, false));
         }
         self.said.insert(node.clone(), (about.version, about.sessions));
-        self.addresses.insert(node, about.addresses);
+        self.contacts.insert(node, about.contact);
     }
 
     /// Says now and then whom it waits for. Members that are gone have to be put out first.
@@ -70,7 +70,8 @@ impl Driver {
         let nodes = ClusterNodes { node: me.to_string(), epoch: view.epoch(), nodes };
         self.gear.figures.set(figures, nodes);
         self.say_differences();
-        let (version, addresses) = (env!("CARGO_PKG_VERSION").to_owned(), self.gear.addresses.clone());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let contact = self.gear.contact.told();
         let terms = |(app_id, place): (&AppId, &usize)| (app_id.to_string(), self.gear.projects[*place].terms());
         self.served = self.places.iter().map(terms).collect();
         for (node, (_, served)) in &self.served_by {
@@ -81,7 +82,7 @@ impl Driver {
             }
         }
         let served = Some(self.served.clone());
-        let about = About { incarnation, version, sessions, addresses, served };
+        let about = About { incarnation, version, sessions, contact, served };
         let value = about.encode();
         let too_large = About::too_large(value.len(), self.gear.bus.payload_bytes());
         if let Some(what) = &too_large

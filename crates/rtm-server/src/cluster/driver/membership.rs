@@ -112,7 +112,7 @@ impl Driver {
         let view = self.gear.node.view();
         let me = &self.gear.node.id().name;
         let is_other = |name: &NodeName| name != me && view.members().iter().any(|member| member.id.name == *name);
-        let mut others = self.addresses.clone();
+        let mut others = self.contacts.clone();
         others.retain(|name, _| is_other(name));
         let input = self.input.clone();
         let search = tokio::spawn(async move {

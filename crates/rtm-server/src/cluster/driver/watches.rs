@@ -97,7 +97,7 @@ pub(super) fn watch_nodes(gear: &Gear, watched: UnboundedSender<Input>) -> Abort
             let input = match watched_node(&names, &message, revision) {
                 Some((key, stored)) => Some(Input::Watched(key, stored)),
                 None => About::node(&names, &message.subject)
-                    .and_then(|node| Some(Input::About(node, About::decode(&message.payload)?))),
+                    .and_then(|node| Some(Input::About(node, Box::new(About::decode(&message.payload)?)))),
             };
             // The driver may have ended.
             let _ = input.map(|input| watched.send(input));
