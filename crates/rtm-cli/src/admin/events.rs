@@ -4,7 +4,7 @@ use clap::ArgGroup;
 use hyper::Method;
 use serde_json::Value;
 
-use super::{listener::Listener, more, shown};
+use super::{call::more, listener::Listener, shown::shown};
 use crate::output;
 
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,7 @@ use tokio_rustls::{
     rustls::{self, ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-use super::encoded;
+use super::call::encoded;
 use crate::{
     exit::WrongArgument,
     values::{authorities, certificates, private_key, read},

@@ -12,7 +12,7 @@ use rtm_server::AppId;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{encoded, listener::Listener, shown};
+use super::{call::encoded, listener::Listener, shown::shown};
 use crate::{connect::Stop, output};
 
 /// What is watched.
