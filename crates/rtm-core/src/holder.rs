@@ -168,11 +168,11 @@ impl Core {
             }
             ChannelWord::Told { version, node, said } => {
                 self.change_told(now, from, channel_id, version, &node, &said);
-                self.say_counted_twice(now, channel_id);
+                self.say_moved_away(now, channel_id);
             }
             ChannelWord::Snapshot { version, parts, confirm } => {
                 self.snapshot_came(now, channel_id, version, parts, confirm);
-                self.say_counted_twice(now, channel_id);
+                self.say_moved_away(now, channel_id);
             }
             ChannelWord::Settled { change } => self.settled(now, channel_id, change),
             ChannelWord::Message(fan_out) => self.fan_out_came(now, from, channel_id, *fan_out),
@@ -202,14 +202,10 @@ impl Core {
         let is_own = edge.node == *node;
         if is_own && let Some(roster) = edge.rosters.get_mut(channel_id) {
             roster.told = roster.told.max(said.change);
-            roster.may_be_out &= roster.told < roster.change;
         }
         if let MemberChange::MovedIn { user_id, from } = &said.what
             && edge.node == *from
         {
-            if let Some(roster) = edge.rosters.get_mut(channel_id) {
-                roster.may_be_out |= roster.standing == Standing::Settled && roster.told < roster.change;
-            }
             self.moved_away(channel_id, user_id);
         }
         let Some(edge) = &mut self.edge else { return };
@@ -288,7 +284,6 @@ impl Core {
         // The snapshot has these where they are now, so they are not left out of it any more.
         roster.moving_in.retain(|user_id| !gone.contains(user_id));
         let is_first = roster.version == Version::default();
-        let was_out = std::mem::take(&mut roster.may_be_out);
         let mut news = roster.take_snapshot(version, parts);
         // They were members before.
         news.retain(|item| !matches!(item, MemberNews::Joined(user_id) if moved.contains(user_id)));
@@ -296,9 +291,6 @@ impl Core {
             roster.owe(version);
         }
         let news = if is_first { Vec::new() } else { news };
-        if was_out && let Some(channel) = self.channels.find(channel_id) {
-            self.tell_gap(channel, None, &[]);
-        }
         self.members_changed(now, channel_id, news);
         self.pay_owed(now, channel_id);
         self.look_at_early(now, channel_id);

@@ -162,17 +162,14 @@ impl Homes {
         }
         let (term, is_open) = (partition.term, partition.awaited.is_empty());
         let home = partition.channels.entry(channel_id.clone()).or_default();
-        let before: BTreeSet<NodeId> = home.parts.keys().cloned().collect();
-        let is_new = !before.contains(from);
+        let mut told: BTreeSet<NodeId> = home.parts.keys().cloned().collect();
+        let is_new = home.parts.get(from).is_none_or(|part| part.count == 0);
         home.apply(from, said);
-        let mut told = before.clone();
-        if !home.parts.contains_key(from) {
-            told.remove(from);
+        if home.parts.contains_key(from) {
+            home.leaving.remove(from);
+        } else if told.remove(from) {
+            home.leaving.insert(from.clone(), home.n + 1);
         }
-        for node in before.into_iter().filter(|node| !home.parts.contains_key(node)) {
-            home.leaving.insert(node, home.n + 1);
-        }
-        home.leaving.retain(|node, _| !home.parts.contains_key(node));
         if !is_open {
             if said.settle {
                 home.await_settled(from, said.change);
@@ -192,8 +189,7 @@ impl Homes {
             sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, confirm)));
         }
         // A node that has left is asked to say when all its messages have come: a snapshot that it is to confirm makes it do so.
-        for (node, _) in home.leaving.iter().filter(|(node, n)| **n == home.n && !(said.settle && told.contains(*node)))
-        {
+        for (node, _) in home.leaving.iter().filter(|(_, n)| **n == home.n) {
             sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, true)));
         }
         if said.settle {
@@ -251,7 +247,9 @@ impl Homes {
     /// A node with members in a channel, if there is one; `None` as long as that is not known here.
     pub(super) fn holder(&self, number: u16, channel_id: &ChannelId) -> Option<Option<&NodeId>> {
         let partition = self.partitions.get(&number).filter(|it| it.awaited.is_empty())?;
-        Some(partition.channels.get(channel_id).and_then(|home| home.parts.keys().next()))
+        let home = partition.channels.get(channel_id);
+        let mut parts = home.into_iter().flat_map(|home| &home.parts);
+        Some(parts.find(|(_, part)| part.count > 0).map(|(node, _)| node))
     }
 
     /// Whether this node is the home of a partition.
@@ -267,6 +265,10 @@ impl HomePartition {
             return;
         }
         for (channel_id, home) in &mut self.channels {
+            // A node whose last member has gone is told so, as all others are.
+            let empty = home.parts.iter().filter(|(_, part)| part.count == 0).map(|(node, _)| (node.clone(), home.n));
+            home.leaving.extend(empty);
+            home.parts.retain(|_, part| part.count > 0);
             for (from, user_id) in std::mem::take(&mut home.moving) {
                 let has_come = home.parts.iter().any(|(node, part)| *node != from && part.has(&user_id));
                 if has_come && let Some(part) = home.parts.get_mut(&from) {
@@ -275,10 +277,6 @@ impl HomePartition {
             }
             home.n += 1;
             let version = Version { term: self.term, n: home.n };
-            // A node whose last member has gone is told so, as all others are.
-            let empty = home.parts.iter().filter(|(_, part)| part.count == 0).map(|(node, _)| (node.clone(), home.n));
-            home.leaving.extend(empty);
-            home.parts.retain(|_, part| part.count > 0);
             home.leaving.values_mut().for_each(|n| *n = home.n);
             let told: Vec<NodeId> = home.parts.keys().chain(home.leaving.keys()).cloned().collect();
             for unsettled in &mut home.unsettled {
@@ -306,13 +304,11 @@ impl Home {
     }
 
     fn apply(&mut self, from: &NodeId, said: &Said) {
+        // A node of which no member is known any more may have others, and says so when it hears of this: until then it counts.
         if let MemberChange::MovedIn { user_id, from: old } = &said.what
             && let Some(part) = self.parts.get_mut(old)
         {
             part.move_away(user_id);
-            if part.count == 0 {
-                self.parts.remove(old);
-            }
         }
         // Who knew nothing of a node knows all names of it from its first member on.
         let part =

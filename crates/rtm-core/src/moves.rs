@@ -35,8 +35,8 @@ struct MovingOut {
     to: Option<NodeId>,
     /// Whether it counts as a member of this node yet.
     counts: bool,
-    /// Its node may have said so after the home had counted it elsewhere.
-    is_counted_twice: bool,
+    /// Its node is to say that it has gone.
+    is_to_be_said: bool,
     /// What came for it before that was decided.
     kept: Vec<ForwardedNews>,
     kept_bytes: usize,
@@ -48,7 +48,7 @@ struct CatchingUp {
     user_id: UserId,
     session: SessionId,
     from: NodeId,
-    /// When all nodes know this change, they send nothing more to where it was.
+    /// When all nodes know this change, what they send comes here.
     change: u64,
     has_asked: bool,
     /// What it was given last.
@@ -159,7 +159,7 @@ impl Core {
             session,
             to: None,
             counts: true,
-            is_counted_twice: false,
+            is_to_be_said: false,
             kept: Vec::new(),
             kept_bytes: 0,
         });
@@ -224,28 +224,35 @@ impl Core {
         }
     }
 
-    /// The home counts a member of this node where it has moved to.
+    /// The home counts a member of this node where it has moved to. What this node said before it heard that may come to the
+    /// home after it, and the others take this node for one with members until it says that the last one has gone.
     pub(super) fn moved_away(&mut self, channel_id: &ChannelId, user_id: &UserId) {
         let Some(edge) = &mut self.edge else { return };
         // What the home has not told all nodes yet had this member in it, also where it was said before its session moved.
         let is_said = edge.rosters.get(channel_id).is_none_or(|roster| roster.told < roster.change);
+        let mut has_gone = false;
         for out in edge.moves.out.get_mut(channel_id).into_iter().flatten().filter(|it| it.user_id == *user_id) {
-            out.is_counted_twice |= out.counts && is_said;
-            out.counts = false;
+            has_gone |= std::mem::replace(&mut out.counts, false);
         }
-        self.leave_if_empty(channel_id);
+        let is_last = self.leave_if_empty(channel_id);
+        if !has_gone || !(is_said || is_last) {
+            return;
+        }
+        let out = self.edge.as_mut().and_then(|edge| edge.moves.out.get_mut(channel_id));
+        for out in out.into_iter().flatten().filter(|it| it.user_id == *user_id) {
+            out.is_to_be_said = true;
+        }
     }
 
-    /// What this node said before it heard that members count elsewhere may have come to the home after that: it says
-    /// again how many it has.
-    pub(super) fn say_counted_twice(&mut self, now: Now, channel_id: &ChannelId) {
+    /// Says of members that have moved how many this node has without them, where the home may not know that.
+    pub(super) fn say_moved_away(&mut self, now: Now, channel_id: &ChannelId) {
         let out = self.edge.as_mut().and_then(|edge| edge.moves.out.get_mut(channel_id));
-        let mut twice = Vec::new();
-        for out in out.into_iter().flatten().filter(|it| it.is_counted_twice) {
-            out.is_counted_twice = false;
-            twice.push(out.user_id.clone());
+        let mut gone = Vec::new();
+        for out in out.into_iter().flatten().filter(|it| it.is_to_be_said) {
+            out.is_to_be_said = false;
+            gone.push(out.user_id.clone());
         }
-        for user_id in twice {
+        for user_id in gone {
             let _ = self.roster(channel_id);
             self.say(now, channel_id, MemberChange::MovedAway(user_id), false);
         }
@@ -259,18 +266,23 @@ impl Core {
         gone
     }
 
-    fn leave_if_empty(&mut self, channel_id: &ChannelId) {
+    /// Says whether this node has no members any more.
+    fn leave_if_empty(&mut self, channel_id: &ChannelId) -> bool {
         let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
         let is_empty =
             channel.is_none_or(|channel| channel.members.is_empty()) && self.moving_out(channel_id).next().is_none();
-        let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
-        if is_empty && roster.waiting.is_empty() {
+        let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else {
+            return is_empty;
+        };
+        let has_left = is_empty && roster.waiting.is_empty();
+        if has_left {
             roster.leave();
             self.set_elsewhere(channel_id);
         }
+        has_left
     }
 
-    /// All nodes know that a member has moved: nothing more comes for it here.
+    /// All nodes know that a member has moved: nothing comes for it here that does not come to where it is.
     pub(super) fn enough(
         &mut self,
         now: Now,

@@ -38,9 +38,6 @@ pub(super) struct Roster {
     pub(super) settle: u64,
     /// The last one that the home has told.
     pub(super) told: u64,
-    /// The last member that the home knew here has moved, and what this node has said since may not have come: the others may take
-    /// it for a node without members.
-    pub(super) may_be_out: bool,
     /// Whether the others know this node's members by name.
     pub(super) tells_names: bool,
     /// Calls that wait until all others know that this node has members.
@@ -189,7 +186,6 @@ impl Roster {
             change: highest,
             settle: 0,
             told: 0,
-            may_be_out: false,
             tells_names: true,
             waiting: Vec::new(),
             k: highest,
@@ -211,7 +207,6 @@ impl Roster {
     /// This node has no members any more.
     pub(super) fn leave(&mut self) {
         self.standing = Standing::Out;
-        self.may_be_out = false;
         self.version = Version::default();
         self.holders.clear();
         self.heard.clear();
@@ -265,13 +260,11 @@ impl Roster {
         }
     }
 
-    /// A member that counted on this node counts elsewhere from now on.
+    /// A member that counted on this node counts elsewhere from now on. The node may have others of which the home has not
+    /// heard: it gets messages until it says that it has none.
     pub(super) fn move_away(&mut self, user_id: &UserId, from: &NodeId) {
         if let Some(holder) = self.holders.get_mut(from) {
             holder.part.move_away(user_id);
-            if holder.part.count == 0 {
-                self.holders.remove(from);
-            }
         }
     }
 

@@ -756,25 +756,57 @@ fn a_member_that_moved_on_is_seen_also_where_no_home_has_told_that_it_had_come()
 }
 
 #[test]
-fn a_member_is_told_of_a_gap_where_the_others_took_its_node_for_one_without_members() {
-    let mut world = World::new(4);
-    world.pump();
-    let channel = world.channel_at(3);
-    let (alice, bob, carol) = (world.login(0, "alice"), world.login(1, "bob"), world.login(1, "carol"));
-    world.join_channel(alice, &channel);
-    world.join_channel(bob, &channel);
-    // The home does not hear of who joins, and then hears that the only member that it knows there has moved.
-    world.stall(1, 3);
-    world.join_channel(carol, &channel);
-    world.cut(bob);
-    let bob = world.resume(2, bob);
-    say(&mut world, alice, &channel, "meanwhile");
-    world.unstall();
-    world.advance(secs(3));
-    say(&mut world, alice, &channel, "then");
-    assert_eq!(world.heard(bob), ["meanwhile", "then"]);
-    assert_eq!(world.heard(carol), ["gap None", "then"]);
-    assert_eq!(world.members(carol, &channel), ["alice", "bob", "carol"]);
+fn a_member_of_whom_the_home_has_not_heard_misses_nothing_when_the_last_one_that_it_knows_there_moves() {
+    for home_is_lost in [false, true] {
+        let mut world = World::new(5);
+        world.pump();
+        let channel = world.channel_at(3);
+        let (alice, bob, carol) = (world.login(0, "alice"), world.login(1, "bob"), world.login(1, "carol"));
+        world.join_channel(alice, &channel);
+        world.join_channel(bob, &channel);
+        world.stall(1, 3);
+        world.join_channel(carol, &channel);
+        world.cut(bob);
+        let bob = world.resume(2, bob);
+        say(&mut world, alice, &channel, "meanwhile");
+        if home_is_lost {
+            world.kill(3);
+        }
+        world.unstall();
+        world.advance(secs(3));
+        say(&mut world, alice, &channel, "then");
+        assert_eq!(world.heard(bob), ["meanwhile", "then"], "{home_is_lost}");
+        assert_eq!(world.heard(carol), ["meanwhile", "then"], "{home_is_lost}");
+        assert_eq!(world.members(carol, &channel), ["alice", "bob", "carol"], "{home_is_lost}");
+    }
+}
+
+#[test]
+fn a_node_whose_last_member_has_moved_gets_no_more_messages() {
+    for home_is_lost in [false, true] {
+        let mut world = World::new(5);
+        world.pump();
+        let channel = world.channel_at(3);
+        let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+        world.join_channel(alice, &channel);
+        world.join_channel(bob, &channel);
+        if home_is_lost {
+            // The next home learns from both nodes that bob is theirs.
+            world.stall(2, 3);
+        }
+        world.cut(bob);
+        let bob = world.resume(2, bob);
+        if home_is_lost {
+            world.kill(3);
+            world.unstall();
+        }
+        world.advance(secs(3));
+        // A message for node 1 would wait there.
+        world.stall(0, 1);
+        let said = say(&mut world, alice, &channel, "hello");
+        assert_eq!(world.heard(bob), ["hello"], "{home_is_lost}");
+        assert_eq!(world.reply(alice, said), Some(&Ok(Answer::SendChannelMessage(()))), "{home_is_lost}");
+    }
 }
 
 #[test]
