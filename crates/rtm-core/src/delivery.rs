@@ -139,9 +139,15 @@ impl Core {
         if let Some(receiver) = here {
             // What its device may have would come twice there, if that does not recognise it.
             if takes_repeats && lane.has_given_back() {
-                return self.give_up_given_back(now, key, to);
+                let given_back = lanes.take_given_back(to);
+                return self.give_up_on_lane(now, key, to, given_back);
             }
-            if takes_repeats && edge.rereading.is_storing_for(to) {
+            if lane.has_unrepeatable(now.instant) {
+                let unrepeatable = lanes.take_unrepeatable(to, now.instant);
+                return self.give_up_on_lane(now, key, to, unrepeatable);
+            }
+            // What this node stores for it is read first.
+            if edge.rereading.is_storing_for(to) {
                 return;
             }
             let waiting = lanes.take_waiting(to);
@@ -155,23 +161,16 @@ impl Core {
             edge.ask(to, EngineWork::Read, Purpose::Where(key));
             return;
         }
-        if lane.has_unrepeatable() {
-            let unrepeatable = lanes.take_unrepeatable(to);
-            if lanes.close_if_empty(to) {
-                edge.close_lane(key, to);
-            }
-            self.give_up_lane_messages(now, key, to, unrepeatable);
-            return self.go_on_with_lane(now, key, to);
+        if lane.has_unrepeatable(now.instant) {
+            let unrepeatable = lanes.take_unrepeatable(to, now.instant);
+            return self.give_up_on_lane(now, key, to, unrepeatable);
         }
         let Some(node) = elsewhere else {
             if lane.awaits_return(now.instant) {
                 return;
             }
             let waiting = lanes.take_waiting(to);
-            if lanes.close_if_empty(to) {
-                edge.close_lane(key, to);
-            }
-            return self.give_up_lane_messages(now, key, to, waiting);
+            return self.give_up_on_lane(now, key, to, waiting);
         };
         // What this node stores for the receiver is read first.
         if edge.rereading.is_storing_for(to) {
@@ -197,23 +196,17 @@ impl Core {
         });
     }
 
-    /// What its receiver's device may have does not go again.
-    fn give_up_given_back(&mut self, now: Now, key: SessionKey, to: &UserId) {
-        let Some(lanes) = self.hub.lanes_mut(key) else { return };
-        let given_back = lanes.take_given_back(to);
-        if lanes.close_if_empty(to)
+    /// Messages that were taken from a lane do not go to their receiver any more: the others go on.
+    fn give_up_on_lane(&mut self, now: Now, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
+        if self.hub.lanes_mut(key).is_some_and(|lanes| lanes.close_if_empty(to))
             && let Some(edge) = &mut self.edge
         {
             edge.close_lane(key, to);
         }
-        self.give_up_lane_messages(now, key, to, given_back);
-        self.go_on_with_lane(now, key, to);
-    }
-
-    fn give_up_lane_messages(&mut self, now: Now, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
         for LaneMessage { numbering, request, event, store, .. } in messages {
             self.store_or_give_up(now, to, Asker { session: key, numbering, request }, store, &event, None);
         }
+        self.go_on_with_lane(now, key, to);
     }
 
     /// Puts a message into its receiver's session, which is here after all.

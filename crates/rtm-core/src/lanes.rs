@@ -124,9 +124,9 @@ impl Lanes {
         self.forget(taken)
     }
 
-    /// Takes the messages out that may have reached a device which would not recognise them.
-    pub(super) fn take_unrepeatable(&mut self, to: &UserId) -> Vec<LaneMessage> {
-        let taken = self.open.get_mut(to).map(Lane::take_unrepeatable);
+    /// Takes the messages out that may have reached a device, and must not go to it again.
+    pub(super) fn take_unrepeatable(&mut self, to: &UserId, now: Instant) -> Vec<LaneMessage> {
+        let taken = self.open.get_mut(to).map(|lane| lane.take_unrepeatable(now));
         self.forget(taken)
     }
 

@@ -35,8 +35,8 @@ pub(crate) struct Lane {
 struct Counts {
     /// On no other node.
     here: usize,
-    /// Those of them that may have reached a device which would not recognise them.
-    unrepeatable: usize,
+    /// Those of them that may have reached a device.
+    given_back: usize,
     /// Sent, and not answered.
     sent: usize,
     /// In a session on a node, which stores them if their receiver does not take them. Nodes without any are left out.
@@ -227,7 +227,7 @@ impl Lane {
 
     /// Whether a message may have reached a device.
     pub(crate) fn has_given_back(&self) -> bool {
-        self.has_waiting() && self.messages.iter().any(LaneMessage::is_given_back)
+        self.counts.given_back > 0
     }
 
     /// Takes those messages out.
@@ -235,14 +235,14 @@ impl Lane {
         self.take(LaneMessage::is_given_back)
     }
 
-    /// Whether a message may have reached a device which would not recognise it.
-    pub(crate) fn has_unrepeatable(&self) -> bool {
-        self.counts.unrepeatable > 0
+    /// Whether a message may have reached a device, and must not go to it again.
+    pub(crate) fn has_unrepeatable(&self, now: Instant) -> bool {
+        self.has_given_back() && self.messages.iter().any(|message| message.is_unrepeatable(now))
     }
 
     /// Takes those messages out.
-    pub(super) fn take_unrepeatable(&mut self) -> Vec<LaneMessage> {
-        self.take(LaneMessage::is_unrepeatable)
+    pub(super) fn take_unrepeatable(&mut self, now: Instant) -> Vec<LaneMessage> {
+        self.take(|message| message.is_unrepeatable(now))
     }
 
     /// Takes the messages out that wait to be sent.
@@ -308,7 +308,7 @@ impl Lane {
 impl Counts {
     fn add(&mut self, message: &LaneMessage) {
         self.here += usize::from(message.is_here());
-        self.unrepeatable += usize::from(message.is_unrepeatable());
+        self.given_back += usize::from(message.is_given_back());
         self.sent += usize::from(message.is_sent());
         if let Some(node) = message.stored_by() {
             match self.to_be_stored.iter_mut().find(|(other, _)| other == node) {
@@ -320,7 +320,7 @@ impl Counts {
 
     fn remove(&mut self, message: &LaneMessage) {
         self.here -= usize::from(message.is_here());
-        self.unrepeatable -= usize::from(message.is_unrepeatable());
+        self.given_back -= usize::from(message.is_given_back());
         self.sent -= usize::from(message.is_sent());
         if let Some(node) = message.stored_by()
             && let Some(at) = self.to_be_stored.iter().position(|(other, _)| other == node)
@@ -355,8 +355,13 @@ impl LaneMessage {
         matches!(self.place, Place::Waiting | Place::GivenBack { .. })
     }
 
-    fn is_unrepeatable(&self) -> bool {
-        matches!(self.place, Place::GivenBack { drops_repeats: false, .. })
+    /// Whether it must not go to its receiver again: its device would not recognise it, or who had it gave it up when its time was
+    /// over, and may have stored later ones of its sender, which have come since.
+    fn is_unrepeatable(&self, now: Instant) -> bool {
+        match self.place {
+            Place::GivenBack { drops_repeats, .. } => !drops_repeats || (!self.store && self.deadline <= now),
+            _ => false,
+        }
     }
 
     fn is_given_back(&self) -> bool {

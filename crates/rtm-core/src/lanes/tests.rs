@@ -52,7 +52,7 @@ enum Step {
     Send(u8),
     GiveBack(u8),
     TakeWaiting,
-    TakeUnrepeatable,
+    TakeUnrepeatable(u64),
     TakeGivenBack,
     TakeOverdue(u64),
 }
@@ -68,7 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..3u8).prop_map(Step::Send),
         1 => (0..3u8).prop_map(Step::GiveBack),
         1 => Just(Step::TakeWaiting),
-        1 => Just(Step::TakeUnrepeatable),
+        1 => (0..60u64).prop_map(Step::TakeUnrepeatable),
         1 => Just(Step::TakeGivenBack),
         1 => (0..60u64).prop_map(Step::TakeOverdue),
     ]
@@ -86,8 +86,8 @@ fn is_given_back(place: &Place) -> bool {
     matches!(place, Place::GivenBack { .. })
 }
 
-fn is_unrepeatable(place: &Place) -> bool {
-    matches!(place, Place::GivenBack { drops_repeats: false, .. })
+fn is_unrepeatable(place: &Place, is_over: bool) -> bool {
+    matches!(place, Place::GivenBack { drops_repeats, .. } if is_over || !drops_repeats)
 }
 
 proptest! {
@@ -174,18 +174,20 @@ proptest! {
                     }
                     all.iter_mut().for_each(|(.., place)| *place = given_back(place).unwrap_or_else(|| place.clone()));
                 }
-                Step::TakeWaiting | Step::TakeUnrepeatable | Step::TakeGivenBack | Step::TakeOverdue(_) => {
+                Step::TakeWaiting | Step::TakeUnrepeatable(_) | Step::TakeGivenBack | Step::TakeOverdue(_) => {
                     let taken = match step {
                         Step::TakeWaiting => lanes.take_waiting(&to),
-                        Step::TakeUnrepeatable => lanes.take_unrepeatable(&to),
+                        Step::TakeUnrepeatable(seconds) => {
+                            lanes.take_unrepeatable(&to, start + Duration::from_secs(seconds))
+                        }
                         Step::TakeGivenBack => lanes.take_given_back(&to),
                         Step::TakeOverdue(seconds) => lanes.take_overdue(&to, start + Duration::from_secs(seconds)),
                         _ => unreachable!(),
                     };
                     lanes.close_if_empty(&to);
-                    let is_taken = |(_, _, _, until, place): &(u64, u64, bool, u64, Place)| match step {
+                    let is_taken = |(_, _, store, until, place): &(u64, u64, bool, u64, Place)| match step {
                         Step::TakeWaiting => is_here(place),
-                        Step::TakeUnrepeatable => is_unrepeatable(place),
+                        Step::TakeUnrepeatable(seconds) => is_unrepeatable(place, !store && *until <= seconds),
                         Step::TakeGivenBack => is_given_back(place),
                         Step::TakeOverdue(seconds) => until + super::GRACE.as_secs() <= seconds,
                         _ => unreachable!(),
@@ -207,7 +209,10 @@ proptest! {
             prop_assert_eq!(known, expected);
             prop_assert_eq!(lane.has_waiting(), all.iter().any(|(.., place)| is_here(place)));
             prop_assert_eq!(lane.has_sent(), all.iter().any(|(.., place)| matches!(place, Place::Sent(_))));
-            prop_assert_eq!(lane.has_unrepeatable(), all.iter().any(|(.., place)| is_unrepeatable(place)));
+            for seconds in [0, 20, 60] {
+                let has_any = all.iter().any(|(_, _, store, until, place)| is_unrepeatable(place, !store && *until <= seconds));
+                prop_assert_eq!(lane.has_unrepeatable(start + Duration::from_secs(seconds)), has_any);
+            }
             prop_assert_eq!(lane.has_given_back(), all.iter().any(|(.., place)| is_given_back(place)));
             for receiver in [None, Some(node(0)), Some(node(1))] {
                 let before = all.iter().take_while(|(.., place)| !is_here(place));

@@ -248,6 +248,32 @@ fn what_a_killed_node_had_goes_again_also_if_the_next_session_is_heard_of_before
 }
 
 #[test]
+fn what_a_lost_node_gave_up_does_not_come_after_what_it_stored() {
+    for back_on in [0, 2] {
+        let mut world = World::new(3);
+        let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+        world.cut(bob);
+        let given_up = world.request(alice, to_peer(1, "bob", "given up"));
+        let kept = world.request(alice, stored(2, "bob", "kept"));
+        // What bob's node says of them does not come.
+        world.stall(1, 0);
+        world.advance(secs(10));
+        let next = world.request(alice, to_peer(3, "bob", "next"));
+        let back = world.start_login(back_on, login_of("bob"));
+        world.kill(1);
+        world.advance(secs(1));
+        // A client drops what it had from the store.
+        let mut texts = world.texts(back);
+        texts.dedup();
+        assert_eq!(texts, ["kept", "next"], "back on {back_on}");
+        assert_eq!(outcome(&world, alice, given_up), Some(SendOutcome::NotReceived), "back on {back_on}");
+        let kept = outcome(&world, alice, kept);
+        assert!(matches!(kept, Some(SendOutcome::Stored | SendOutcome::Delivered)), "back on {back_on}: {kept:?}");
+        assert_eq!(outcome(&world, alice, next), Some(SendOutcome::Delivered), "back on {back_on}");
+    }
+}
+
+#[test]
 fn what_a_killed_node_had_for_nobody_is_stored_or_given_up() {
     let mut world = World::new(2);
     let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
