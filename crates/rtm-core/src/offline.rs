@@ -25,6 +25,8 @@ pub(super) struct Mail {
     reading: Reading,
     /// More was stored while the last page was being read.
     reads_again: bool,
+    /// What waited was left to the store while a page was being read: those before it may have been read without that.
+    begins_anew: bool,
     /// Stored messages that were received while a page was being read, which may hold them still; in a cluster also those
     /// before, since a replica of the store may hold them for a while.
     removed: Vec<Place>,
@@ -115,13 +117,20 @@ impl Mail {
     }
 
     /// All that the session was to receive is in the store or on its way there, and is to be read from there: what
-    /// waited behind stored messages is now read in its turn.
+    /// waited behind stored messages is now read in its turn. It may come before what was read last, without that.
     pub(super) fn leave_to_store(&mut self, client_fetches: bool) {
+        let has_held = !self.held.is_empty();
         self.held.clear();
         self.held_bytes = 0;
         self.reads_again = self.reading == Reading::Loading;
+        self.begins_anew |= self.reading == Reading::Loading && has_held;
         // Later messages may find room again: they wait behind what is stored now.
-        if self.reading == Reading::Done && !client_fetches {
+        let is_due = match self.reading {
+            Reading::Done => !client_fetches,
+            Reading::Paused { .. } => has_held,
+            Reading::Awaited { .. } | Reading::Loading | Reading::Due => false,
+        };
+        if is_due {
             self.reading = Reading::Due;
         }
     }
@@ -342,6 +351,9 @@ impl Core {
     /// A page was read: its messages go into the stream, and after the last page those that had to wait.
     pub(super) fn offline_loaded(&mut self, now: Now, key: SessionKey, mut messages: Vec<(Place, StoredMessage)>) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if std::mem::take(&mut session.mail.begins_anew) {
+            return self.load_page(now, key, None);
+        }
         if !session.mail.unremoved.is_empty() {
             // The page before could come again, and together they are more than a client recognises.
             messages.clear();

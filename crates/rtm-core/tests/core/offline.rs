@@ -266,6 +266,60 @@ fn what_is_stored_behind_messages_that_wait_for_the_store_keeps_its_order() {
     assert_eq!(texts, ["waits in the sessi", "waits in the store"]);
 }
 
+/// Alice's first message waits in Bob's session behind pages of stored ones, and is stored itself when nobody has it in time.
+/// The page in which it is then is read without it. There is no room for her second one.
+fn waits_behind_read_pages(is_reading: bool) -> Vec<String> {
+    let mut config = config();
+    config.settings.session_bytes = 40_000;
+    let mut world = World::with(config);
+    let (alice, bob, carol) = (world.login("alice"), world.login("bob"), world.login("carol"));
+    world.stop_acks(bob);
+    world.logout(bob);
+    for id in 1..=4 {
+        world.call(carol, stored_to_peer(id, "bob", &"x".repeat(4_000))).unwrap();
+    }
+    let bob = world.login_again(bob, login_of("bob"));
+    let first = world.request(alice, stored_to_peer(1, "bob", "first"));
+    world.cut(bob);
+    world.advance(secs(10));
+    assert_eq!(outcome(&world, alice, first), Some(SendOutcome::Stored));
+    // Of another node, or of an import.
+    (0..4).for_each(|_| world.store.keep("bob", &"x".repeat(4_000)));
+    let bob = world.resume(bob);
+    if is_reading {
+        world.hold_store();
+        let received = world.received(bob);
+        world.ack(bob, received, received);
+    }
+    world.cut(bob);
+    for id in 5..=8 {
+        world.request(carol, to_peer(id, "bob", &"x".repeat(9_000)));
+    }
+    let second = world.request(alice, stored_to_peer(2, "bob", &format!("second{}", "x".repeat(9_000))));
+    world.release_store();
+    assert_eq!(outcome(&world, alice, second), Some(SendOutcome::Stored));
+    let bob = world.resume(bob);
+    let mut texts = Vec::new();
+    for _ in 0..10 {
+        texts.extend(world.texts(bob));
+        let received = world.received(bob);
+        world.ack(bob, received, received);
+    }
+    texts.retain(|text| !text.starts_with('x'));
+    texts.iter_mut().for_each(|text| text.truncate(6));
+    texts
+}
+
+#[test]
+fn what_waited_behind_pages_that_were_read_without_it_is_read_from_the_store() {
+    assert_eq!(waits_behind_read_pages(false), ["first", "second"]);
+}
+
+#[test]
+fn what_waited_behind_a_page_is_read_from_the_store_also_while_the_next_page_is_being_read() {
+    assert_eq!(waits_behind_read_pages(true), ["first", "second"]);
+}
+
 #[test]
 fn what_waits_for_stored_messages_is_stored_in_the_order_of_its_sender_whatever_the_deadlines() {
     let mut world = World::new();

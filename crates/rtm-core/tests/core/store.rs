@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{AppId, UserId};
+use rtm_codec::{AppId, MessageId, RtmMessage, StoredMessage, UserId};
 use rtm_core::{
     LogEntry, LogKey, LoggedEvent, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendStats, Memory, StateKey, StateKind, StateValue, Task, read_state},
 };
+
+use crate::harness::START_MS;
 
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
@@ -27,6 +29,15 @@ pub(crate) struct MemoryStore {
 impl MemoryStore {
     pub(crate) fn take(&mut self, job: StoreJob) {
         self.jobs.push_back(job);
+    }
+
+    /// Puts a text behind those that wait for a user.
+    pub(crate) fn keep(&mut self, user: &str, text: &str) {
+        let from = UserId::new("mallory").unwrap();
+        let message = StoredMessage::new(MessageId(0), from, RtmMessage::from(text), START_MS);
+        let log = LogKey::Stored(UserId::new(user).unwrap());
+        let work = StoreWork::Append { log, entry: LogEntry::Message(message), keep: None };
+        self.backend.apply(vec![Task { app_id: &app_id(), work }]).remove(0).unwrap();
     }
 
     /// The texts that wait for a user.
