@@ -68,6 +68,34 @@ export const sdkHabits = {
     await rust.expects({ type: "MemberLeft", channel_id, member_id: js.uid });
     assert.deepEqual(await rust.call("get_user_attributes", { user_id: js.uid }), {});
   },
+  async "the SDK that comes back by itself after a login elsewhere hears of that once, and its next login is the newer one"(t) {
+    const net = await t.network(), js = await t.login("js", { via: net });
+    net.down();
+    await js.expects({ type: "ConnectionStateChanged", state: "RECONNECTING" });
+    const other = await t.login("js", { uid: js.uid });
+    net.up();
+    await js.expects({ type: "ConnectionStateChanged", state: "DISCONNECTED", reason: "REMOTE_LOGIN" }, 15_000);
+    assert.deepEqual(await js.call("login", { uid: js.uid }), { uid: js.uid });
+    await other.expects({ type: "ConnectionStateChanged", state: "DISCONNECTED", reason: "REMOTE_LOGIN" });
+    await t.sleep(3_000);
+    assert.equal(js.all({ type: "ConnectionStateChanged", reason: "REMOTE_LOGIN" }).length, 1);
+    assert.deepEqual(await js.call("send_message_to_peer", { peer_id: js.uid, text: "still in" }), { has_peer_received: true });
+  },
+  async "a login after a logout that the server did not hear is newer than a login elsewhere meanwhile, and ends well"(t) {
+    const net = await t.network(), js = await t.login("js", { via: net }), channel_id = t.channel();
+    net.silence();
+    await js.call("logout");
+    net.cut();
+    const other = await t.login("js", { uid: js.uid });
+    net.speak();
+    assert.deepEqual(await js.call("login", { uid: js.uid }), { uid: js.uid });
+    await js.call("set_local_user_attributes", { attributes: { name: "Ann" } });
+    await js.call("join_channel", { channel_id });
+    await other.expects({ type: "ConnectionStateChanged", state: "DISCONNECTED", reason: "REMOTE_LOGIN" });
+    await t.sleep(3_000);
+    js.never({ type: "ConnectionStateChanged", reason: "REMOTE_LOGIN" });
+    assert.deepEqual(await js.call("send_message_to_peer", { peer_id: js.uid, text: "still in" }), { has_peer_received: true });
+  },
   async "the SDK reaches a server at an IPv6 address, by its literal"(t) {
     const via = await t.serve({ listen: "[::1]:0" });
     const js = await t.login("js", { via }), rust = await t.login("rust", { via });

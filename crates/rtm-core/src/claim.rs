@@ -479,9 +479,8 @@ impl Core {
                 claim.stage = Stage::Pack { revision, bytes: Vec::new(), all: bytes as usize };
             }
             Verdict::Ousted => {
-                if let Some(entrant) = &claim.entrant {
-                    let conn = entrant.conn;
-                    self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
+                if let Some(entrant) = claim.entrant.take() {
+                    self.tell_ousted(now, entrant);
                 }
                 self.drop_claim(now, id);
             }

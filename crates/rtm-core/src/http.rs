@@ -110,6 +110,12 @@ impl Core {
         if *request.app_id() != self.config.app_id {
             return Err(ErrorKind::InvalidAppId.into());
         }
+        if let GatewayRequest::OfflineMessages { caller, page: None } = &request
+            && self.log_in_after_all(now, caller)
+        {
+            // Its messages come as events, once it is let in.
+            return Ok(Some(GatewayAnswer::OfflineMessages(StoredPage::default())));
+        }
         let (asked, work) = match request {
             GatewayRequest::OfflineMessages { ref caller, .. } | GatewayRequest::History { ref caller, .. }
                 if self.edge.is_some() && self.session_of(&caller.user_id).is_none() =>

@@ -104,6 +104,7 @@ mod output;
 mod pack;
 mod presence;
 mod project_event;
+mod provisional;
 mod receipts;
 mod rejoining;
 mod relays;
@@ -146,6 +147,7 @@ use self::{
     jobs::Jobs,
     kept_subscriptions::{KeptSubscriptions, Subscriber},
     login::Logins,
+    provisional::ProvisionalLogins,
     rest::Rest,
     restrictions::RestrictedUsers,
     stored_bytes::KeptBytes,
@@ -208,6 +210,7 @@ pub struct Core {
     http: Http,
     rest: Rest,
     logins: Logins,
+    provisional: ProvisionalLogins,
     admin_calls: AdminCalls,
     restrictions: RestrictedUsers,
     /// What it has of the cluster, if it is one of several.
@@ -250,6 +253,7 @@ impl Core {
             http: Http::default(),
             rest: Rest::default(),
             logins: Logins::new(hasher),
+            provisional: ProvisionalLogins::default(),
             admin_calls: AdminCalls::default(),
             restrictions: RestrictedUsers::default(),
             edge: None,
@@ -430,6 +434,7 @@ impl Core {
             None => {
                 self.leave_claim(conn);
                 drop(self.logins.take(conn));
+                drop(self.provisional.take(conn));
             }
         }
     }

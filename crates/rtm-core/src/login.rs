@@ -173,6 +173,9 @@ pub(super) enum Arrival {
 impl Core {
     /// A frame of a connection that has no session yet: its login, or what may come while that waits.
     pub(super) fn frame_without_session(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        if self.provisional.has(conn) {
+            return self.hold_frame(now, conn, frame);
+        }
         if self.is_claiming(conn) {
             return self.frame_while_claiming(now, conn, &frame);
         }
@@ -186,10 +189,12 @@ impl Core {
 
     /// A login has waited.
     pub(super) fn login_due(&mut self, now: Now, conn: ConnId) {
-        if let Some(login) = self.logins.take(conn)
-            && self.hub.conns.get(conn).is_some_and(|conn| !conn.is_closed)
-        {
-            self.login(now, conn, login);
+        if self.hub.conns.get(conn).is_none_or(|conn| conn.is_closed) {
+            return drop(self.logins.take(conn));
+        }
+        match self.logins.take(conn) {
+            Some(login) => self.login(now, conn, login),
+            None => self.provisional_due(now, conn),
         }
     }
 
@@ -298,9 +303,8 @@ impl Core {
 
     /// Gives a client its session. What a claim brought is for one that has none to go on with.
     pub(super) fn enter(&mut self, now: Now, arrival: Arrival, entrant: Entrant, claimed: Option<Fresh>) {
-        let conn = entrant.conn;
         match arrival {
-            Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
+            Arrival::Ousted => self.tell_ousted(now, entrant),
             Arrival::Resuming(key) => self.attach(now, key, entrant, Start::Resume),
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
             Arrival::Overfull(_) => {
@@ -527,7 +531,9 @@ impl Core {
         };
         session.conn = Some(conn);
         // Sent before the two know each other, so that no event goes before it.
-        self.hub.send(conn, ServerFrame::Welcome(Box::new(welcome)));
+        if !self.provisional.has(conn) {
+            self.hub.send(conn, ServerFrame::Welcome(Box::new(welcome)));
+        }
         if let Some(conn) = self.hub.conns.get_mut(conn) {
             conn.session = Some(key);
         }
@@ -549,6 +555,7 @@ impl Core {
             self.plan_rereading(now, key);
         }
         self.hub.arm(key);
+        self.take_held_frames(now, conn, key);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The vendor's HTTP requests that come to another node than that of their client's session.
 
 use rtm_codec::{
-    AppId, ClientFrame, ErrorKind, HistoryOf, KeepAlive, Login, QueryHistory, Refusal, SendMessageToPeer, Text, Wire,
+    AppId, ClientFrame, CloseReason, ErrorKind, HistoryOf, KeepAlive, Login, QueryHistory, Refusal, SendMessageToPeer,
+    Text, Wire,
     anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, StoredCursor, StoredQuery},
 };
 use rtm_core::{HttpId, cluster::ProjectParcel, store::LogKey};
@@ -235,5 +236,29 @@ fn what_another_node_stores_while_a_client_fetches_does_not_overtake_what_it_fet
             world.advance(secs(3));
             assert_eq!(world.texts(bob), ["two"], "it comes as an event");
         }
+    }
+}
+
+#[test]
+fn a_client_that_was_put_out_at_another_node_is_told_unless_its_application_logged_in() {
+    for (asks_at, is_newer) in [(None, false), (Some(0), true), (Some(1), false)] {
+        let mut world = World::new(2);
+        let phone = world.login_with(0, vendor_login_of("alice"));
+        world.cut(phone);
+        let other = Login { gateway_session: Some("gateway-of-the-tablet".into()), ..vendor_login_of("alice") };
+        let tablet = world.login_with(1, Login { instance: other_login_of("alice").instance, ..other });
+        let again = world.login_with(0, vendor_login_of("alice"));
+        assert!(world.welcome(again).is_some());
+        assert_eq!((world.closed(again), world.closed(tablet)), (None, None));
+        if let Some(node) = asks_at {
+            let (_, answer) = ask(&mut world, node, stored("alice"));
+            // A node that knows nothing of the login cannot tell.
+            assert_eq!(answer.is_ok(), is_newer);
+        }
+        world.advance(secs(3));
+        let remote = Some(CloseReason::RemoteLogin);
+        let closed = if is_newer { (None, remote) } else { (remote, None) };
+        assert_eq!((world.closed(again), world.closed(tablet)), closed, "asks at {asks_at:?}");
+        assert_eq!(world.sessions(), 1);
     }
 }

@@ -1,7 +1,8 @@
 //! The same user twice: who stays, and what others see of it.
 
 use rtm_codec::{
-    CloseReason, Event, GetMembers, InstanceId, JoinChannel, Login, Resumption, SubscribePeersOnlineStatus,
+    AppId, CloseReason, Event, GetMembers, InstanceId, JoinChannel, Login, Resumption, SubscribePeersOnlineStatus,
+    anyrtc::gateway::{Caller, GatewayRequest},
 };
 
 use crate::harness::*;
@@ -109,11 +110,62 @@ fn a_vendor_client_that_was_put_out_while_away_is_told_once() {
     let phone = world.login_with(from("phone", vendor_login_of("alice")));
     world.cut(phone);
     let tablet = world.login_with(from("tablet", vendor_login_of("alice")));
-    let again = world.try_login(from("phone", vendor_login_of("alice")));
+    // Its SDK hears of the other login only when its own is answered.
+    let again = world.login_with(from("phone", vendor_login_of("alice")));
+    let asked = world.request(again, JoinChannel { channel_id: room("r") });
+    world.advance(millis(1900));
+    assert_eq!((world.closed(again), world.reply(again, asked)), (None, None));
+    world.advance(millis(200));
     assert_eq!(world.closed(again), Some(CloseReason::RemoteLogin));
     assert_eq!(world.closed(tablet), None);
     world.login_with(from("phone", vendor_login_of("alice")));
     assert_eq!(world.closed(tablet), Some(CloseReason::RemoteLogin));
+}
+
+#[test]
+fn a_vendor_client_whose_application_logs_in_puts_out_the_one_that_put_it_out() {
+    let mut world = World::new();
+    let phone = world.login_with(from("phone", vendor_login_of("alice")));
+    world.cut(phone);
+    let other = Login { gateway_session: Some("gateway-of-the-tablet".into()), ..vendor_login_of("alice") };
+    let tablet = world.login_with(from("tablet", other));
+    let again = world.login_with(from("phone", vendor_login_of("alice")));
+    // What the application asks for meanwhile waits.
+    let asked = world.request(again, JoinChannel { channel_id: room("r") });
+    assert_eq!((world.closed(tablet), world.reply(again, asked)), (None, None));
+    let app_id = AppId::new(APP_ID).unwrap();
+    let caller = |session: &str| Caller { app_id: app_id.clone(), user_id: uid("alice"), session: session.into() };
+    let ask = |session: &str| GatewayRequest::OfflineMessages { caller: caller(session), page: None };
+    world.ask(ask("gateway-of-the-tablet"));
+    assert_eq!(world.closed(tablet), None, "the tablet asks for itself");
+    world.ask(ask("gateway-of-alice"));
+    assert_eq!(world.closed(tablet), Some(CloseReason::RemoteLogin));
+    assert!(world.reply(again, asked).is_some_and(|reply| reply.is_ok()));
+    world.advance(secs(5));
+    assert_eq!(world.closed(again), None);
+}
+
+#[test]
+fn a_vendor_client_that_may_be_put_out_can_log_out_and_is_closed_when_it_asks_for_too_much() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        let phone = world.login_with(from("phone", vendor_login_of("alice")));
+        world.cut(phone);
+        let tablet = world.login_with(from("tablet", vendor_login_of("alice")));
+        let again = world.login_with(from("phone", vendor_login_of("alice")));
+        world.logout(again);
+        assert_eq!((world.closed(again), world.closed(tablet)), (Some(CloseReason::Logout), None));
+    }
+    let phone = world.login_with(from("phone", vendor_login_of("alice")));
+    world.cut(phone);
+    world.login_with(from("tablet", vendor_login_of("alice")));
+    let again = world.login_with(from("phone", vendor_login_of("alice")));
+    for _ in 0..64 {
+        world.request(again, JoinChannel { channel_id: room("r") });
+    }
+    assert_eq!(world.closed(again), None);
+    world.request(again, JoinChannel { channel_id: room("r") });
+    assert_eq!(world.closed(again), Some(CloseReason::RemoteLogin));
 }
 
 #[test]

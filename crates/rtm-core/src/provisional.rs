@@ -1,0 +1,119 @@
+//! Logins that are answered before it is decided what they are. A client object of the vendor's SDK lost its session to
+//! another client without hearing of it, and logs in. If the SDK came back by itself, it is to hear of the other login; if
+//! its application has logged in, that login is the newer one. Only what follows shows which it is: the SDK asks for stored
+//! messages after a login of the application. And `login()` never ends in the SDK where the other login is told before the
+//! answer.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rtm_codec::{ClientFrame, CloseReason, Login, Resumption, ServerFrame, UserId, Welcome, anyrtc::gateway::Caller};
+
+use super::{ConnId, Core, Now, Outgoing, arena::SessionKey, auth::is_same_secret, login::Entrant, timer::Due};
+
+/// The connections whose login is answered, and that have no session.
+#[derive(Debug, Default)]
+pub(super) struct ProvisionalLogins(BTreeMap<ConnId, Provisional>);
+
+#[derive(Debug)]
+struct Provisional {
+    user_id: UserId,
+    /// `None`: the application has logged in, and the login goes its usual way.
+    login: Option<Box<Login>>,
+    /// What came meanwhile, for the session.
+    held: Vec<ClientFrame>,
+}
+
+impl ProvisionalLogins {
+    pub(super) fn has(&self, conn: ConnId) -> bool {
+        self.0.contains_key(&conn)
+    }
+
+    /// The connection is gone, or has its session: what came meanwhile.
+    pub(super) fn take(&mut self, conn: ConnId) -> Vec<ClientFrame> {
+        self.0.remove(&conn).map(|provisional| provisional.held).unwrap_or_default()
+    }
+
+    fn is_undecided(&self, conn: ConnId) -> bool {
+        self.0.get(&conn).is_some_and(|provisional| provisional.login.is_some())
+    }
+
+    /// The login of the client that asks for its stored messages.
+    fn decide(&mut self, caller: &Caller) -> Option<(ConnId, Box<Login>)> {
+        self.0.iter_mut().filter(|(_, provisional)| provisional.user_id == caller.user_id).find_map(
+            |(conn, provisional)| {
+                let is_callers = |login: &mut Box<Login>| {
+                    login.gateway_session.as_deref().is_some_and(|session| is_same_secret(session, &caller.session))
+                };
+                provisional.login.take_if(is_callers).map(|login| (*conn, login))
+            },
+        )
+    }
+}
+
+impl Core {
+    /// Tells a client that its user has logged in elsewhere.
+    pub(super) fn tell_ousted(&mut self, now: Now, entrant: Entrant) {
+        let Entrant { conn, user_id, login, .. } = entrant;
+        let is_told_later = login.abilities.repeats_attributes && !self.provisional.has(conn);
+        if !is_told_later || self.provisional.0.len() >= MOST {
+            return self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
+        }
+        let welcome = Welcome {
+            user_id: user_id.clone(),
+            ticket: None,
+            resumption: Resumption::New,
+            token_expires_in_ms: None,
+            server_time_ms: now.unix_ms,
+            limits: None,
+        };
+        self.hub.send(conn, ServerFrame::Welcome(Box::new(welcome)));
+        self.provisional.0.insert(conn, Provisional { user_id, login: Some(Box::new(login)), held: Vec::new() });
+        self.hub.timers.push(now.instant + DECIDED_WITHIN, Due::Login(conn));
+    }
+
+    /// A frame of a client whose login is answered and that has no session yet.
+    pub(super) fn hold_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        match frame {
+            ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
+            ClientFrame::Logout => self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout)),
+            ClientFrame::Request { .. } | ClientFrame::BadRequest { .. } => {
+                match self.provisional.0.get_mut(&conn).filter(|provisional| provisional.held.len() < HELD) {
+                    Some(provisional) => provisional.held.push(frame),
+                    None => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
+                }
+            }
+            ClientFrame::Login(_) => self.hub.close(now, conn, Outgoing::Close(CloseReason::ProtocolError)),
+            // Nothing was sent to it that these could be about.
+            _ => {}
+        }
+    }
+
+    /// A client asks for its stored messages. If its login is provisional, it is one of the application: it puts an end to the
+    /// session of the other client. Says whether that is still to be decided.
+    pub(super) fn log_in_after_all(&mut self, now: Now, caller: &Caller) -> bool {
+        let Some((conn, login)) = self.provisional.decide(caller) else { return false };
+        self.login(now, conn, login);
+        self.provisional.has(conn)
+    }
+
+    /// The client did not ask in time: it came back by itself.
+    pub(super) fn provisional_due(&mut self, now: Now, conn: ConnId) {
+        if self.provisional.is_undecided(conn) {
+            self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
+        }
+    }
+
+    /// A session has its connection, which may have asked for something before.
+    pub(super) fn take_held_frames(&mut self, now: Now, conn: ConnId, key: SessionKey) {
+        for frame in self.provisional.take(conn) {
+            self.session_frame(now, conn, key, frame);
+        }
+    }
+}
+
+/// The SDK asks for stored messages as soon as its login is answered. It may need a new connection for that.
+const DECIDED_WITHIN: Duration = Duration::from_secs(2);
+/// How many connections may be undecided.
+const MOST: usize = 1024;
+/// What one may ask for meanwhile: an SDK joins its channels, of which it may have 20.
+const HELD: usize = 64;
