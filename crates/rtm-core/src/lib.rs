@@ -70,6 +70,7 @@ mod event_promises;
 mod event_reads;
 mod event_replay;
 mod event_sources;
+mod event_words;
 mod fan_out;
 mod far_invitations;
 mod far_presence;
@@ -164,6 +165,7 @@ pub use counters::{
 pub use draining::Remaining;
 pub use event_log::{EventFigures, EventLogStart};
 pub use event_reads::{EventAnswer, EventPage, EventQuery, NumberedEvent};
+pub use event_words::UnknownEventTypes;
 pub use inspect::{Census, ChannelInfo, SessionInfo, UserInfo};
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};

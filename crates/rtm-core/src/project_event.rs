@@ -459,23 +459,6 @@ impl EventTypes {
 }
 
 impl EventTypes {
-    /// The types that a word stands for: the name of one, `user.*` for all whose names begin like that, `usual` for those
-    /// that are written unless somebody says otherwise, or `all`.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        let begin = match word {
-            "all" => return Some(Self::ALL),
-            "usual" => return Some(Self::usual()),
-            _ => word.strip_suffix('*').filter(|begin| begin.ends_with('.')),
-        };
-        let is_meant = |event_type: &EventType| match begin {
-            Some(begin) => event_type.name().starts_with(begin),
-            None => event_type.name() == word,
-        };
-        let types: Self = EventType::ALL.iter().copied().filter(is_meant).collect();
-        (types != Self::NONE).then_some(types)
-    }
-
     /// The types of both sets.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
@@ -706,18 +689,6 @@ mod tests {
             for other in EventType::ALL {
                 assert_eq!(EventTypes::NONE.with(*one).has(*other), one == other);
             }
-        }
-    }
-
-    #[test]
-    fn a_word_stands_for_one_type_or_several() {
-        let has = |word: &str, event_type| EventTypes::from_word(word).unwrap().has(event_type);
-        assert!(has("user.online", EventType::UserOnline) && !has("user.online", EventType::UserOffline));
-        assert!(has("user.*", EventType::UserUnreachable) && !has("user.*", EventType::UserAttributesChanged));
-        assert!(has("usual", EventType::SessionEnded) && !has("usual", EventType::PeerMessage));
-        assert!(has("all", EventType::PeerMessage));
-        for word in ["", "*", "user", "user*", ".*", "users.*", "user.online.*"] {
-            assert_eq!(EventTypes::from_word(word), None, "{word:?}");
         }
     }
 

@@ -164,10 +164,9 @@ impl Log {
 
 fn types(words: Option<&str>) -> Result<EventTypes, ApiError> {
     let Some(words) = words else { return Ok(EventTypes::ALL) };
-    words.split(',').map(str::trim).try_fold(EventTypes::NONE, |types, word| match EventTypes::from_word(word) {
-        Some(more) => Ok(types.or(more)),
-        None => Err(ApiError::bad_request(format!("no type of events is called {word:?}"))),
-    })
+    let mut of_words = words.split(',').map(str::trim).map(EventTypes::from_word);
+    let all = of_words.try_fold(EventTypes::NONE, |all, some| some.map(|some| all.or(some)));
+    all.map_err(|unknown| ApiError::bad_request(unknown.to_string()))
 }
 
 /// Whose events are wanted.

@@ -47,7 +47,6 @@ struct Types(EventTypes);
 impl<'de> Deserialize<'de> for Types {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        let unknown = || de::Error::custom(format!("no type of events is called {word:?}"));
-        EventTypes::from_word(&word).map(Self).ok_or_else(unknown)
+        EventTypes::from_word(&word).map(Self).map_err(de::Error::custom)
     }
 }

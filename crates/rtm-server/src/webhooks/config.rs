@@ -155,7 +155,7 @@ impl WebhookConfig {
         if self.types.is_empty() {
             return EventTypes::ALL;
         }
-        self.types.iter().filter_map(|word| EventTypes::from_word(word)).fold(EventTypes::NONE, EventTypes::or)
+        self.types.iter().filter_map(|word| EventTypes::from_word(word).ok()).fold(EventTypes::NONE, EventTypes::or)
     }
 
     /// What is wrong with its types, of which the log has to have some.
@@ -167,8 +167,9 @@ impl WebhookConfig {
             ));
         }
         self.types.iter().find_map(|word| {
-            let Some(types) = EventTypes::from_word(word) else {
-                return Some(("types", format!("no type of events is called {word:?}")));
+            let types = match EventTypes::from_word(word) {
+                Ok(types) => types,
+                Err(unknown) => return Some(("types", unknown.to_string())),
             };
             let is_logged = |event_type: &&EventType| types.has(**event_type) && log.types.has(**event_type);
             match EventType::ALL.iter().find(is_logged) {

@@ -121,6 +121,9 @@ async fn events_are_read_behind_a_number_by_type_and_as_they_come() {
     let (_, nothing) = read(admin, &key, &format!("?wait=0s&after={}", u32::MAX)).await;
     assert_eq!((types(&nothing).len(), &nothing["next"]), (0, &u32::MAX.into()));
 
+    let (_, refused) = read(admin, &key, "?types=user.online,chanel.*").await;
+    let said = refused["error"]["message"].as_str().unwrap_or_default();
+    assert!(said.contains(r#""chanel.*" (did you mean "channel.*"?): there are server.started, "#), "{refused}");
     for (key, query, status) in [
         (&key, "?types=nonsense", 400),
         (&key, "?wait=long", 400),
