@@ -60,6 +60,8 @@ export const sdkHabits = {
     const net = await t.network(), js = await t.login("js", { via: net }), rust = await t.login("rust"), channel_id = t.channel();
     for (const one of [js, rust]) await one.call("join_channel", { channel_id });
     await js.call("set_local_user_attributes", { attributes: { name: "Ann" } });
+    await js.call("subscribe_peers_online_status", { peer_ids: [rust.uid] });
+    await js.expects({ type: "PeersOnlineStatusChanged", peers: { [rust.uid]: "ONLINE" } });
     net.silence();
     await js.call("logout");
     net.cut();
@@ -67,6 +69,7 @@ export const sdkHabits = {
     await js.call("login", { uid: js.uid });
     await rust.expects({ type: "MemberLeft", channel_id, member_id: js.uid });
     assert.deepEqual(await rust.call("get_user_attributes", { user_id: js.uid }), {});
+    await t.until(async () => (await js.call("query_peers_by_subscription_option")).length === 0);
   },
   async "the SDK that comes back by itself after a login elsewhere hears of that once, and its next login is the newer one"(t) {
     const net = await t.network(), js = await t.login("js", { via: net });

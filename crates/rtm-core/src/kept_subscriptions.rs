@@ -60,7 +60,8 @@ struct Kept {
 /// A call that changes subscriptions.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) asker: Asker,
+    /// `None`: the server does it by itself.
+    pub(super) asker: Option<Asker>,
     pub(super) change: Change,
 }
 
@@ -69,6 +70,8 @@ pub(super) struct Call {
 pub(super) enum Change {
     Add(Vec<UserId>),
     Remove(Vec<UserId>),
+    /// Those that the client had before its last login, and has not asked for since.
+    RemoveOlder,
 }
 
 /// What the store is keeping.
@@ -96,6 +99,7 @@ impl Change {
                 peers.dedup();
             }
             Self::Remove(less) => peers.retain(|peer| less.binary_search(peer).is_err()),
+            Self::RemoveOlder => {}
         }
         peers
     }

@@ -548,6 +548,11 @@ impl Core {
         if start == Start::New {
             self.find_subscriptions(now, key);
         }
+        if start != Start::Resume
+            && let Some(session) = self.hub.sessions.get_mut(key)
+        {
+            session.watching.become_older();
+        }
         self.tell_states(key, start != Start::Resume);
         self.give_invitations(now, key, start == Start::Restart);
         self.load_offline(now, key);

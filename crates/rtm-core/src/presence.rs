@@ -50,6 +50,8 @@ struct Told {
     state: Option<PeerOnlineState>,
     /// Whether the user is among the changed ones.
     is_changed: bool,
+    /// Whether the subscription is older than the client's last login.
+    is_older: bool,
 }
 
 impl Watching {
@@ -87,7 +89,12 @@ impl Watching {
     }
 
     fn add(&mut self, user: UserKey, state: Option<PeerOnlineState>) {
-        self.watched().subscriptions.insert(user, Told { state, is_changed: false });
+        self.watched().subscriptions.insert(user, Told { state, is_changed: false, is_older: false });
+    }
+
+    /// The client has logged in.
+    pub(super) fn become_older(&mut self) {
+        self.all.iter_mut().flat_map(|all| all.subscriptions.values_mut()).for_each(|told| told.is_older = true);
     }
 
     /// Says whether the user was watched.
@@ -212,7 +219,7 @@ impl Core {
         if is_known && watched.len() + peer_ids.iter().filter(new).count() > limits::SUBSCRIBED_PEERS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, TOO_MANY_PEERS)));
         }
-        self.change_or_keep(now, Call { asker, change: Change::Add(peer_ids) });
+        self.change_or_keep(now, asker, Change::Add(peer_ids));
         None
     }
 
@@ -227,14 +234,15 @@ impl Core {
             return Some(Err(Refusal::new(ErrorKind::InvalidArgument, "1 to 512 users can be named at once")));
         }
         peer_ids.sort_unstable();
-        self.change_or_keep(now, Call { asker, change: Change::Remove(peer_ids) });
+        self.change_or_keep(now, asker, Change::Remove(peer_ids));
         None
     }
 
     /// A change of subscriptions holds at once where the client repeats it when it has to.
-    fn change_or_keep(&mut self, now: Now, call: Call) {
-        let key = call.asker.session;
+    fn change_or_keep(&mut self, now: Now, asker: Asker, change: Change) {
+        let key = asker.session;
         let Some(session) = self.hub.sessions.get(key) else { return };
+        let call = Call { asker: Some(asker), change };
         match session.terms.abilities().subscribes_once {
             true => self.change_subscriptions(now, call),
             false => self.subscribed(now, key, call),
@@ -248,17 +256,25 @@ impl Core {
                 let ids = self.edge.is_some().then(|| peer_ids.clone());
                 let (peers, unknown) = self.watch(now, key, peer_ids);
                 if let Some(ids) = ids.filter(|_| unknown > 0)
+                    && let Some(asker) = asker
                     && self.await_first_states(now, asker, ids.clone()).is_ok()
                 {
                     return self.hold_news_of_unknown(key, &ids);
                 }
-                self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
+                self.finish_subscribing(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
                 self.push_states(key, peers);
             }
             Change::Remove(peer_ids) => {
                 self.unwatch(key, &peer_ids);
-                self.hub.finish(asker, Ok(Answer::UnsubscribePeersOnlineStatus(())));
+                self.finish_subscribing(asker, Ok(Answer::UnsubscribePeersOnlineStatus(())));
             }
+            Change::RemoveOlder => self.unwatch(key, &self.watched_before(key)),
+        }
+    }
+
+    pub(super) fn finish_subscribing(&mut self, asker: Option<Asker>, result: Result<Answer, Refusal>) {
+        if let Some(asker) = asker {
+            self.hub.finish(asker, result);
         }
     }
 
@@ -357,6 +373,17 @@ impl Core {
     pub(super) fn watched(&self, key: SessionKey) -> impl Iterator<Item = UserId> {
         let users = self.hub.sessions.get(key).into_iter().flat_map(|session| session.watching.users());
         users.filter_map(|user| self.user_id(user))
+    }
+
+    /// Whom a session has watched since before the last login of its client, in their order.
+    pub(super) fn watched_before(&self, key: SessionKey) -> Vec<UserId> {
+        let is_older = |user: &UserId| {
+            let told = self.users.find(user).and_then(|user| self.hub.sessions.get(key)?.watching.get(user));
+            told.is_some_and(|told| told.is_older)
+        };
+        let mut users: Vec<_> = self.watched(key).filter(is_older).collect();
+        users.sort_unstable();
+        users
     }
 
     pub(super) fn subscribed_peers(&self, key: SessionKey) -> Result<Answer, Refusal> {

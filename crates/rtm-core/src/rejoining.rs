@@ -167,6 +167,7 @@ impl Core {
             // It is out of those where it was away for too long.
             let _ = self.leave(now, key, &LeaveChannel { channel_id });
         }
+        self.end_older_subscriptions(now, key);
     }
 
     /// A client that has not joined all of its channels again in time gets their events all the same.

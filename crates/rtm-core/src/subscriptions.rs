@@ -10,7 +10,7 @@ use super::{
     admin::EXPIRY_EVERY,
     arena::SessionKey,
     jobs::Waiting,
-    kept_subscriptions::{Call, KeptChange, Subscriber, bytes},
+    kept_subscriptions::{Call, Change, KeptChange, Subscriber, bytes},
     presence::TOO_MANY_PEERS,
     store::Subscriptions,
     timer::Due,
@@ -19,18 +19,35 @@ use super::{
 impl Core {
     /// A call of a client that subscribes once. It is answered when the store has what comes of it.
     pub(super) fn change_subscriptions(&mut self, now: Now, call: Call) {
-        let Some(subscriber) = self.subscriber(call.asker.session) else { return };
+        let Some(subscriber) = call.asker.and_then(|asker| self.subscriber(asker.session)) else { return };
+        self.change_or_wait(now, &subscriber, call);
+    }
+
+    /// A client's application has logged in: what it was subscribed to before is over, but for what it has asked for since.
+    pub(super) fn end_older_subscriptions(&mut self, now: Now, key: SessionKey) {
+        if self.subscribes_once(key)
+            && let Some(subscriber) = self.subscriber(key)
+        {
+            self.change_or_wait(now, &subscriber, Call { asker: None, change: Change::RemoveOlder });
+        }
+    }
+
+    fn change_or_wait(&mut self, now: Now, subscriber: &Subscriber, call: Call) {
         let asker = call.asker;
-        if !self.subscriptions.is_busy(&subscriber) {
-            self.keep_subscriptions(now, &subscriber, call);
-        } else if !self.subscriptions.wait(&subscriber, call) {
-            self.hub.finish(asker, Err(Refusal::new(ErrorKind::Failure, "the server's store is behind")));
+        if !self.subscriptions.is_busy(subscriber) {
+            self.keep_subscriptions(now, subscriber, call);
+        } else if !self.subscriptions.wait(subscriber, call) {
+            self.finish_subscribing(asker, Err(Refusal::new(ErrorKind::Failure, "the server's store is behind")));
         }
     }
 
     /// Has the store keep what a call makes of a client's subscriptions. `false` if it need not, or may not.
-    fn keep_subscriptions(&mut self, now: Now, subscriber: &Subscriber, call: Call) -> bool {
+    fn keep_subscriptions(&mut self, now: Now, subscriber: &Subscriber, mut call: Call) -> bool {
         let Some(key) = self.session_of_subscriber(subscriber) else { return false };
+        if matches!(call.change, Change::RemoveOlder) {
+            // Another login may come before the store has done it.
+            call.change = Change::Remove(self.watched_before(key));
+        }
         let mut old: Vec<_> = self.watched(key).collect();
         old.sort_unstable();
         let peers = call.change.apply(old);
@@ -39,7 +56,7 @@ impl Core {
             return false;
         }
         if let Err(refusal) = self.check_subscriptions(now, subscriber, &peers) {
-            self.hub.finish(call.asker, Err(refusal));
+            self.finish_subscribing(call.asker, Err(refusal));
             return false;
         }
         let seen_ms = self.subscriptions.next_seen_ms(subscriber, now.unix_ms);
@@ -84,7 +101,7 @@ impl Core {
                 self.undo_in_store(now, &subscriber);
             }
             let broken = "the server could not keep the subscriptions: they are unchanged";
-            self.hub.finish(call.asker, Err(Refusal::new(ErrorKind::Failure, broken)));
+            self.finish_subscribing(call.asker, Err(Refusal::new(ErrorKind::Failure, broken)));
         }
         while let Some(call) = self.subscriptions.next_call(&subscriber) {
             if self.keep_subscriptions(now, &subscriber, call) {

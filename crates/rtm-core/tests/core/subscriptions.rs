@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{
-    ErrorKind, Event, InstanceId, Login, PeerOnlineState, QueryPeersBySubscriptionOption, SubscribePeersOnlineStatus,
-    UnsubscribePeersOnlineStatus,
+    AppId, ErrorKind, Event, InstanceId, Login, PeerOnlineState, QueryPeersBySubscriptionOption,
+    SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus,
+    anyrtc::gateway::{Caller, GatewayRequest},
 };
 use rtm_core::{Core, NotPackable, StoreWork};
 
@@ -105,6 +106,53 @@ fn a_server_that_was_down_for_a_day_and_more_has_forgotten_them() {
         world.advance(2 * HOUR);
         assert_eq!(world.store.stats().subscribers, u64::from(is_kept));
     }
+}
+
+/// The SDK fetches its stored messages after a login of its application, and not when it comes back by itself.
+fn application_logs_in(world: &mut World) {
+    let caller =
+        Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: uid("alice"), session: "gateway-of-alice".into() };
+    world.core.ask(world.now, GatewayRequest::OfflineMessages { caller, page: None });
+    world.pump();
+}
+
+#[test]
+fn a_login_after_a_logout_that_was_not_heard_ends_those_that_it_does_not_ask_for_again() {
+    let mut world = World::new();
+    let (alice, bob) = alice_watches(&mut world);
+    world.cut(alice);
+    let again = world.login_vendor("alice");
+    // The application may be quicker than the fetch.
+    world.call(again, to(&["carol", "dave"])).unwrap();
+    application_logs_in(&mut world);
+    assert_eq!(subscribed(&mut world, again), ["carol", "dave"]);
+    world.events(again);
+    world.logout(bob);
+    world.advance(secs(1));
+    assert_eq!(states(&mut world, again), told(&[]));
+    let mut world = world.restart(config());
+    assert_eq!(comes_back_to(&mut world, vendor_login_of("alice")), ["carol", "dave"]);
+    application_logs_in(&mut world);
+    let mut world = world.restart(config());
+    assert_eq!(comes_back_to(&mut world, vendor_login_of("alice")), [""; 0]);
+}
+
+#[test]
+fn what_the_application_asked_for_before_the_fetch_stays_also_while_the_store_is_behind() {
+    let mut world = World::new();
+    let (alice, _bob) = alice_watches(&mut world);
+    world.cut(alice);
+    let again = world.login_vendor("alice");
+    world.hold_store();
+    let calls = [world.request(again, to(&["dave"])), world.request(again, to(&["carol"]))];
+    application_logs_in(&mut world);
+    world.release_store();
+    assert!(calls.iter().all(|call| world.reply(again, *call).unwrap().is_ok()));
+    assert_eq!(subscribed(&mut world, again), ["carol", "dave"]);
+    // Who comes back meanwhile by itself has what there was.
+    world.cut(again);
+    let again = world.login_vendor("alice");
+    assert_eq!(subscribed(&mut world, again), ["carol", "dave"]);
 }
 
 #[test]
