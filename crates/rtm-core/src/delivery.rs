@@ -130,7 +130,7 @@ impl Core {
         }
         if is_on_its_way {
             lane.wait_until = Some(now.instant + LOST_PAUSE);
-            return self.arm_edge(now.instant + LOST_PAUSE);
+            return self.arm_lanes(now.instant + LOST_PAUSE);
         }
         let receiver_node = here.map(|_| &edge.node).or(elsewhere.as_ref());
         if !lane.is_lost && lane.awaits_outcome(receiver_node) {
@@ -360,7 +360,7 @@ impl Core {
             }
             _ => lane.wait_until = Some(now.instant + LOST_PAUSE),
         }
-        self.arm_edge(now.instant + LOST_PAUSE);
+        self.arm_lanes(now.instant + LOST_PAUSE);
         self.go_on_with_lane(now, key, to);
     }
 
@@ -497,9 +497,8 @@ impl Core {
 
     /// Goes on with all lanes: the view is another one, a receiver has moved, or time has passed.
     pub(super) fn look_at_lanes(&mut self, now: Now) {
-        let Some(edge) = &self.edge else { return };
-        let lanes = edge.open_lanes();
-        for (key, to) in lanes {
+        let Some(edge) = &mut self.edge else { return };
+        for (key, to) in edge.take_open_lanes() {
             self.give_back_of_left(key, &to);
             self.expire_lane(now, key, &to);
             self.go_on_with_lane(now, key, &to);
@@ -509,8 +508,8 @@ impl Core {
 
     /// Sees to it that open lanes are looked at from time to time.
     fn look_again_at_lanes(&mut self, now: Now) {
-        if let Some(at) = self.edge.as_mut().and_then(|edge| edge.next_look_at_lanes(now.instant, LOOK_EVERY)) {
-            self.arm_edge(at);
+        if self.edge.as_ref().is_some_and(|edge| edge.has_open_lanes()) {
+            self.arm_lanes(now.instant + LOOK_EVERY);
         }
     }
 
@@ -652,7 +651,7 @@ impl Core {
             self.arm_edge(until);
         }
         if !receivers.is_empty() {
-            self.arm_edge(now.instant);
+            self.arm_lanes(now.instant);
         }
     }
 

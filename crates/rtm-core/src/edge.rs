@@ -8,7 +8,7 @@ mod posted;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
@@ -86,7 +86,9 @@ pub(super) struct Edge {
     promised: VecDeque<(Instant, Asker)>,
     /// The lanes on which messages are on their way.
     lanes: BTreeSet<(UserId, SessionKey)>,
-    look_at_lanes: Option<Instant>,
+    /// When they are looked at next.
+    lanes_due: Option<Instant>,
+    looks: Looks,
     pub(super) presence: FarPresence,
     pub(super) reads: FarReads,
     pub(super) homes: Homes,
@@ -103,6 +105,30 @@ pub(super) struct Edge {
     pub(super) rereading: Rereading,
     /// This node is about to leave.
     pub(super) draining: Option<Draining>,
+}
+
+/// When it is looked at what waits. Thousands wait at a time, and each looks at all that wait: looks that are planned for almost the same
+/// time are one.
+#[derive(Debug, Default)]
+struct Looks {
+    planned: BTreeSet<Instant>,
+    /// The first one.
+    first: Option<Instant>,
+}
+
+impl Looks {
+    /// When to look so that it is at this time or a moment later, if nobody has planned that yet.
+    fn plan(&mut self, at: Instant) -> Option<Instant> {
+        let since_first = at.saturating_duration_since(*self.first.get_or_insert(at));
+        let past = since_first.as_nanos() % LOOK_STEP.as_nanos();
+        let at = if past == 0 { at } else { at + LOOK_STEP - Duration::from_nanos(past as u64) };
+        self.planned.insert(at).then_some(at)
+    }
+
+    /// Whether a look at this time was planned.
+    fn take(&mut self, at: Instant) -> bool {
+        self.planned.remove(&at)
+    }
 }
 
 /// The numbers of the next job and ticket. They go on when a core joins again: an answer to what it asked before comes to
@@ -143,7 +169,8 @@ impl Edge {
             frozen: Frozen::default(),
             promised: VecDeque::new(),
             lanes: BTreeSet::new(),
-            look_at_lanes: None,
+            lanes_due: None,
+            looks: Looks::default(),
             presence,
             reads: FarReads::default(),
             homes: Homes::default(),
@@ -279,17 +306,38 @@ impl Core {
         }
     }
 
-    /// Sees to it that claims and frozen sessions are looked after in time.
+    /// Sees to it that claims and frozen sessions are looked after in time, or a moment later.
     pub(super) fn arm_edge(&mut self, at: Instant) {
-        self.hub.timers.push(at, Due::Edge);
+        if let Some(edge) = &mut self.edge
+            && let Some(at) = edge.looks.plan(at)
+        {
+            self.hub.timers.push(at, Due::Edge);
+        }
+    }
+
+    /// The same of lanes: there may be many, so that not each look is at these too.
+    pub(super) fn arm_lanes(&mut self, at: Instant) {
+        if let Some(edge) = &mut self.edge
+            && edge.lanes_due.is_none_or(|due| due > at)
+        {
+            edge.lanes_due = Some(at);
+            self.arm_edge(at);
+        }
     }
 
     /// Does what is due for claims, frozen sessions and what else waits.
-    pub(super) fn edge_due(&mut self, now: Now) {
+    pub(super) fn edge_due(&mut self, now: Now, at: Instant) {
+        let Some(edge) = &mut self.edge else { return };
+        if !edge.looks.take(at) {
+            return;
+        }
+        let are_lanes_due = edge.lanes_due.is_some_and(|due| due <= now.instant);
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_releases(now);
-        self.look_at_lanes(now);
+        if are_lanes_due {
+            self.look_at_lanes(now);
+        }
         self.say_outcomes_again();
         self.look_at_rereading(now);
         self.look_at_adopted(now);
@@ -302,5 +350,27 @@ impl Core {
         let early: Vec<ChannelId> =
             self.edge.iter().flat_map(|edge| edge.channels_with_early.iter().cloned()).collect();
         early.iter().for_each(|channel_id| self.look_at_early(now, channel_id));
+    }
+}
+
+/// Looks are at least so far apart.
+const LOOK_STEP: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_at_almost_the_same_time_are_one_and_none_is_early() {
+        let start = Instant::now();
+        let at = |micros| start + Duration::from_micros(micros);
+        let mut looks = Looks::default();
+        assert_eq!(looks.plan(at(500)), Some(at(500)));
+        let planned: Vec<_> = (0..20_000).filter_map(|micros| looks.plan(at(500 + micros))).collect();
+        assert_eq!(planned, [at(10_500), at(20_500)]);
+        // Whoever wants one before the first gets it.
+        assert_eq!((looks.plan(at(7)), looks.plan(at(7))), (Some(at(7)), None));
+        assert!(looks.take(at(10_500)) && !looks.take(at(10_500)), "it was planned once");
+        assert_eq!(looks.plan(at(10_400)), Some(at(10_500)), "it is over, so that there is another one");
     }
 }

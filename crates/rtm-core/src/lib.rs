@@ -466,7 +466,7 @@ impl Core {
                 Due::Http(id) => self.http_due(now, id),
                 Due::BackEnd => self.back_end_due(now),
                 Due::Login(conn) => self.login_due(now, conn),
-                Due::Edge => self.edge_due(now),
+                Due::Edge => self.edge_due(now, at),
                 Due::Presence => self.presence_due(now, at),
                 Due::Drain => self.drain_due(now),
                 Due::Expiry => self.expire_stored(now),

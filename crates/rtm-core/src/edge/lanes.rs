@@ -1,7 +1,5 @@
 //! On which lanes messages are on their way to other nodes, and when these are looked at.
 
-use std::time::{Duration, Instant};
-
 use rtm_codec::UserId;
 
 use crate::{arena::SessionKey, edge::Edge};
@@ -17,13 +15,14 @@ impl Edge {
         self.lanes.remove(&(to.clone(), key));
     }
 
-    /// When the lanes are to be looked at next, if nobody was told that yet.
-    pub(crate) fn next_look_at_lanes(&mut self, now: Instant, every: Duration) -> Option<Instant> {
-        if self.lanes.is_empty() || self.look_at_lanes.is_some_and(|at| at > now) {
-            return None;
-        }
-        self.look_at_lanes = Some(now + every);
-        self.look_at_lanes
+    /// The open lanes are looked at.
+    pub(crate) fn take_open_lanes(&mut self) -> Vec<(SessionKey, UserId)> {
+        self.lanes_due = None;
+        self.open_lanes()
+    }
+
+    pub(crate) fn has_open_lanes(&self) -> bool {
+        !self.lanes.is_empty()
     }
 
     pub(crate) fn open_lanes(&self) -> Vec<(SessionKey, UserId)> {
