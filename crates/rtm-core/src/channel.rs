@@ -40,6 +40,8 @@ pub(super) struct Channel {
     /// When all members were last told how many they are, and when they are to be told again.
     told_at: Option<Instant>,
     tell_at: Option<Instant>,
+    /// The number that all of them were told then.
+    told: Option<u32>,
     alarm: Alarm,
     /// How many messages members here were told.
     pub(super) messages: u64,
@@ -57,6 +59,14 @@ impl Channel {
     /// When all members were last told how many they are, and when they are to be told again.
     pub(super) fn count_times(&self) -> (Option<Instant>, Option<Instant>) {
         (self.told_at, self.tell_at)
+    }
+
+    /// So many members are on other nodes. Once that is known again, all are told, whatever they knew before.
+    pub(super) fn set_elsewhere(&mut self, elsewhere: Option<u32>) {
+        self.elsewhere = elsewhere;
+        if elsewhere.is_none() {
+            self.told = None;
+        }
     }
 
     /// How many members it has.
@@ -77,6 +87,7 @@ impl Directory<ChannelKey, Channel> {
                 attributes: None,
                 empty_since: now.instant,
                 told_at: None,
+                told: None,
                 tell_at: None,
                 alarm: Alarm::default(),
                 messages: 0,
@@ -202,6 +213,9 @@ impl Core {
     ) -> Option<(ChannelId, u32)> {
         let channel = self.channels.get_mut(channel_key)?;
         channel.members.swap_remove(&key);
+        if channel.members.is_empty() {
+            channel.told = None;
+        }
         let left = (channel.id.clone(), channel.count());
         if channel.members.is_empty() {
             channel.empty_since = now.instant;
@@ -432,13 +446,15 @@ impl Core {
 
     /// The number of members has changed: they are told now, or once the last telling is long enough ago.
     pub(super) fn count_changed(&mut self, now: Now, key: ChannelKey) {
-        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.elsewhere.is_some()) else { return };
+        let is_known = |channel: &&mut Channel| channel.elsewhere.is_some() && !channel.members.is_empty();
+        let Some(channel) = self.channels.get_mut(key).filter(is_known) else { return };
         let settings = &self.config.settings;
         let pause = match channel.count() as usize {
             len if len > limits::MEMBER_EVENTS => settings.large_member_count_pause,
             _ => settings.member_count_pause,
         };
-        if channel.tell_at.is_some() {
+        // A home tells a node of its own members too, who count already.
+        if channel.tell_at.is_some() || channel.told == Some(channel.count()) {
             return;
         }
         match channel.told_at.map(|at| at + pause) {
@@ -461,6 +477,7 @@ impl Core {
         }
         channel.told_at = Some(now.instant);
         let count = channel.count();
+        channel.told = Some(count);
         let event = Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count };
         let bytes = event_bytes(&event);
         let event = SharedEvent::new(event);

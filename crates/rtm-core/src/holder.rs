@@ -401,7 +401,7 @@ impl Core {
     pub(super) fn set_elsewhere(&mut self, channel_id: &ChannelId) {
         let elsewhere = self.elsewhere(channel_id);
         if let Some(channel) = self.channels.find(channel_id).and_then(|key| self.channels.get_mut(key)) {
-            channel.elsewhere = elsewhere;
+            channel.set_elsewhere(elsewhere);
         }
     }
 

@@ -782,6 +782,20 @@ fn a_member_of_whom_the_home_has_not_heard_misses_nothing_when_the_last_one_that
 }
 
 #[test]
+fn a_count_is_told_as_soon_in_a_cluster_as_on_one_server() {
+    let mut world = World::new(1);
+    world.pump();
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.join_channel(alice, "lobby");
+    world.advance(millis(1200));
+    world.events(alice);
+    // The last telling is long enough ago.
+    world.join_channel(bob, "lobby");
+    let told = |event: &Event| matches!(event, Event::MemberCountUpdated { member_count: 2, .. });
+    assert!(world.events(alice).iter().any(told));
+}
+
+#[test]
 fn a_node_whose_last_member_has_moved_gets_no_more_messages() {
     for home_is_lost in [false, true] {
         let mut world = World::new(5);
