@@ -2,11 +2,13 @@
 
 mod attributes;
 mod channels;
+mod counts;
 mod event_log;
 mod facts;
 mod gaps;
 mod invitations;
 mod messages;
+mod outcomes;
 mod presence;
 mod requests;
 mod states;
@@ -14,14 +16,17 @@ mod wire;
 
 use std::{fmt, time::Duration};
 
-use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, Resumption, ServerFrame, UserId};
+use rtm_codec::{
+    Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, Resumption, ServerFrame, StoredMessage, UserId,
+};
 use rtm_connection::{RtmError, RtmEvent};
 use rtm_core::{LoggedEvent, Place, Settings, UnpackError};
 
+pub(crate) use self::counts::MemberCount;
 pub use self::facts::Invariant;
 use self::{
     attributes::Attributes, channels::Channels, facts::Facts, gaps::Gaps, invitations::Invitations, messages::Messages,
-    presence::Presence, requests::Requests, states::States, wire::Streams,
+    outcomes::Outcomes, presence::Presence, requests::Requests, states::States, wire::Streams,
 };
 use crate::{
     figures::DeviceConfig,
@@ -92,6 +97,7 @@ pub(crate) struct Ledger {
     states: States,
     gaps: Gaps,
     messages: Messages,
+    outcomes: Outcomes,
     channels: Channels,
     presence: Presence,
     invitations: Invitations,
@@ -108,6 +114,7 @@ impl Ledger {
             states: States::default(),
             gaps: Gaps::default(),
             messages: Messages::default(),
+            outcomes: Outcomes::default(),
             channels: Channels::default(),
             presence: Presence::default(),
             invitations: Invitations::default(),
@@ -154,6 +161,7 @@ impl Ledger {
     /// The application makes a call.
     pub(crate) fn issued(&mut self, now: Duration, device: usize, id: RequestId, command: Command) {
         self.messages.issued(&self.facts, now, device, id, &command);
+        self.outcomes.issued(&self.facts, device, id, &command);
         self.channels.issued(now, device, &command);
         self.presence.issued(now, device, &command);
         self.invitations.issued(&self.facts, now, device, id, &command);
@@ -176,6 +184,8 @@ impl Ledger {
             }
         };
         let verdict = self.messages.replied(&self.facts, now, device, id, result);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.outcomes.replied(device, id, result);
         self.judge(now, Some(device), verdict);
         self.channels.replied(now, device, id, &command, result);
         self.presence.replied(device, id, &command, result);
@@ -211,6 +221,7 @@ impl Ledger {
             self.facts.devices[device].lapsed_at = Some(now);
         }
         self.channels.received(&self.facts, now, device, frame);
+        self.outcomes.received(&self.facts, device, frame);
         self.streams.went_on(frame)
     }
 
@@ -494,6 +505,17 @@ impl Ledger {
                 self.judge(now, None, Err(fault(Invariant::Bounds, detail)));
             }
         }
+    }
+
+    /// The store has a message for a user.
+    pub(crate) fn stored(&mut self, now: Duration, to: &UserId, message: &StoredMessage) {
+        let verdict = self.outcomes.stored(&self.facts, now, to, message);
+        self.judge(now, None, verdict);
+    }
+
+    /// What the servers of a cluster count in channels, at rest.
+    pub(crate) fn counted(&mut self, now: Duration, counts: &[MemberCount]) {
+        self.judge(now, None, counts::check(counts));
     }
 
     /// So many messages wait in the store for a device's user, at rest.

@@ -1,6 +1,6 @@
 //! The durable store: one batch at a time, in order, and what a crash leaves of it.
 
-use rtm_codec::{AppId, ChannelAttributes, ChannelId, UserId};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, StoredMessage, UserId};
 use rtm_core::{
     LogEntry, LogKey, LoggedEvent, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob,
     StoreWork,
@@ -16,6 +16,8 @@ pub(crate) struct SimulatedStore {
     is_durable: bool,
     /// The attributes of channels that were written since they were last taken.
     written: Vec<(ChannelId, ChannelAttributes)>,
+    /// The messages that were stored for users since they were last taken.
+    stored: Vec<(UserId, StoredMessage)>,
 }
 
 /// What a server has asked of the store, which does what has gathered in one batch.
@@ -41,7 +43,7 @@ pub(crate) enum Outcome {
 
 impl SimulatedStore {
     pub(crate) fn new(is_durable: bool) -> Self {
-        Self { backend: Memory::default(), is_durable, written: Vec::new() }
+        Self { backend: Memory::default(), is_durable, written: Vec::new(), stored: Vec::new() }
     }
 
     /// Whether it outlives a server's process.
@@ -65,11 +67,12 @@ impl SimulatedStore {
         for StoreJob { id, work } in std::mem::take(&mut queue.under_way) {
             let outcome = outcome();
             let mut result = Err(StoreFailed);
-            let attributes = attributes_in(&work);
+            let (attributes, message) = (attributes_in(&work), message_in(&work));
             if outcome != Outcome::Fails
                 && let Some(answer) = self.backend.apply(vec![Task { app_id, work }]).pop()
             {
                 self.written.extend(attributes.filter(|_| matches!(answer, Ok(StoreAnswer::Done))));
+                self.stored.extend(message.filter(|_| answer.is_ok()));
                 if outcome == Outcome::IsDone {
                     result = answer.map_err(|_| StoreFailed);
                 }
@@ -82,6 +85,11 @@ impl SimulatedStore {
     /// The attributes of channels that were written since this was last called, in order.
     pub(crate) fn take_written(&mut self) -> Vec<(ChannelId, ChannelAttributes)> {
         std::mem::take(&mut self.written)
+    }
+
+    /// The messages that were stored for users since this was last called.
+    pub(crate) fn take_stored(&mut self) -> Vec<(UserId, StoredMessage)> {
+        std::mem::take(&mut self.stored)
     }
 
     /// The attributes of all channels.
@@ -173,6 +181,16 @@ fn attributes_in(work: &StoreWork) -> Option<(ChannelId, ChannelAttributes)> {
             value: StateValue::ChannelAttributes(value),
             ..
         } => Some((channel_id.clone(), value.clone())),
+        _ => None,
+    }
+}
+
+/// The message for a user that a job stores.
+fn message_in(work: &StoreWork) -> Option<(UserId, StoredMessage)> {
+    match work {
+        StoreWork::Append { log: LogKey::Stored(to), entry: LogEntry::Message(message), .. } => {
+            Some((to.clone(), message.clone()))
+        }
         _ => None,
     }
 }

@@ -205,6 +205,7 @@ impl World {
         }
         self.ledger.finish(self.now, &here);
         self.check_store(&here);
+        self.check_counts();
         self.check_event_log();
         self.violation().map_or(Ok(()), Err)
     }

@@ -115,6 +115,13 @@ pub enum Invariant {
     NobodyHealthyOut,
     /// *Several servers*: at rest, a user has one session, the one that its entry names.
     OneSession,
+    /// *Several servers*: one session decides what becomes of a message: no message is stored twice, unless a node that had it was
+    /// lost, or the store failed.
+    OneOwner,
+    /// A sender is told that a message is `Delivered` when a device of its receiver has it, and that it is `Stored` when the store has it.
+    OutcomeTrue,
+    /// *Several servers*: at rest, each node with members in a channel counts all that there are on all nodes.
+    CountsAgree,
     /// *Several servers*: within 30 s after all is well, all nodes are in one view.
     NothingStuck,
     /// *Several servers*: no more waits for a node than may.

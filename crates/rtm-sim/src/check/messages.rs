@@ -334,7 +334,8 @@ fn was_refused(kind: ErrorKind) -> bool {
     )
 }
 
-fn digest(message: &RtmMessage) -> u64 {
+/// What tells a message from another one, but for those that look alike.
+pub(super) fn digest(message: &RtmMessage) -> u64 {
     let mut hasher = DefaultHasher::new();
     match message {
         RtmMessage::Text(text) => (0, text.as_str().as_bytes()).hash(&mut hasher),

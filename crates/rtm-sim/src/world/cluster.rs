@@ -433,6 +433,9 @@ impl World {
 
     /// The store has done something: the watches of all nodes tell what it wrote of channels.
     pub(crate) fn tell_written(&mut self) {
+        for (to, message) in self.store.take_stored() {
+            self.ledger.stored(self.now, &to, &message);
+        }
         for (channel_id, value) in self.store.take_written() {
             for server in 0..self.servers.len() {
                 if self.servers[server].core.is_some() {

@@ -7,7 +7,7 @@ use rtm_core::cluster::Standing;
 use super::{LOOK_EVERY, World};
 use crate::{
     agenda::Step,
-    check::Invariant,
+    check::{Invariant, MemberCount},
     cluster::NodeStep,
     nodes::{Mishap, Trouble},
 };
@@ -135,6 +135,23 @@ impl World {
             let detail = format!("there are {sessions} sessions, and {} entries", cluster.sessions());
             self.ledger.broke_cluster(self.now, Invariant::OneSession, detail);
         }
+    }
+
+    /// All servers of a cluster are to count the same members by now.
+    pub(crate) fn check_counts(&mut self) {
+        let mut counts = Vec::new();
+        for server in self.servers.iter().filter(|_| self.cluster.is_some()) {
+            let Some(core) = &server.core else { continue };
+            let _ = core.inspect_channels(0, usize::MAX, |channel| {
+                counts.push(MemberCount {
+                    server: server.name.to_string(),
+                    channel_id: channel.channel_id,
+                    here: channel.members,
+                    elsewhere: channel.members_elsewhere,
+                });
+            });
+        }
+        self.ledger.counted(self.now, &counts);
     }
 }
 
