@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) large: usize,
     /// Whether it stays logged in: its sessions last.
     pub(crate) stays: bool,
+    /// Whether its messages may wait for users that are not there.
+    pub(crate) stores: bool,
     /// Whether it only comes for a while now and then, as a second device does.
     pub(crate) is_guest: bool,
     /// Whether it leaves it to its token provider to renew the token.
@@ -113,7 +115,7 @@ impl Bot {
             message_id: MessageId(0),
             peer_id,
             message,
-            enable_offline_messaging: keep,
+            enable_offline_messaging: keep && self.plan.stores,
             enable_historical_messaging: record,
         });
     }

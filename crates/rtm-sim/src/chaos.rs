@@ -7,7 +7,7 @@ use std::{
 };
 
 use rtm_codec::{AppId, ChannelId, KeepAlive, UserId, Wire};
-use rtm_core::ProjectConfig;
+use rtm_core::{ProjectConfig, Settings};
 
 use crate::{
     agenda::Step,
@@ -18,7 +18,7 @@ use crate::{
     moving::Moves,
     nodes::{Badness, Lies, Mishap},
     rng::Rng,
-    world::World,
+    world::{OfOne, Users, World},
 };
 
 /// What came of a seed.
@@ -68,6 +68,56 @@ fn difference(seed: u64) -> Option<String> {
         stays.trace.get(at),
         moves.trace.get(at)
     ))
+}
+
+/// Runs a world on a server that is a cluster of one, and the same world on one without a cluster: nobody may see a difference.
+#[must_use]
+pub fn run_of_one(seed: u64, trace: bool) -> Outcome {
+    let run = |of_one, trace| {
+        let mut rng = Rng::new(seed ^ SALT);
+        let mut project = make_project(seed, &mut rng);
+        // An invitation to a user whose session ends before its device has it fails sooner in a cluster.
+        project.settings.resume_within = Settings::default().resume_within;
+        let mut world = World::with_project(seed, project, rng.chance(600));
+        world.compare(of_one);
+        watch(seed, trace, &mut world, &mut rng)
+    };
+    let mut of_one = run(OfOne::Cluster(Users::default()), true);
+    if of_one.fault.is_none() {
+        let alone = run(OfOne::Alone, true);
+        of_one.fault = alone.fault.or_else(|| first_difference(&seen(&alone.trace), &seen(&of_one.trace)));
+    }
+    if !trace {
+        of_one.trace.clear();
+    }
+    of_one
+}
+
+/// What devices do and see, of a trace. What happens at one instant is in no order: a message to a user that is not there is looked
+/// at in a cluster when all that came with it was.
+fn seen(trace: &[String]) -> Vec<String> {
+    let at = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let is_seen = |line: &&String| {
+        let who = line.split_whitespace().nth(1);
+        let keeps_alive = [" Ping", " Pong"].iter().any(|end| line.ends_with(end)) || line.contains(" -> Ack ");
+        !who.is_some_and(|who| ["server", "store"].contains(&who)) && !keeps_alive
+    };
+    // The order between messages of a channel and of a peer is free, and so are the numbers of both in the stream.
+    let without_number = |line: &String| match line.split_once(" <- [") {
+        Some((head, tail)) => format!("{head} <- {}", tail.split_once("] ").map_or(tail, |(_, event)| event)),
+        None => without_order(line),
+    };
+    let mut lines: Vec<String> = trace.iter().filter(is_seen).map(without_number).collect();
+    lines.chunk_by_mut(|one, other| at(one) == at(other)).for_each(<[String]>::sort_unstable);
+    lines
+}
+
+/// Where two traces first differ, with what was before.
+fn first_difference(alone: &[String], of_one: &[String]) -> Option<String> {
+    let at = (0..alone.len().max(of_one.len())).find(|&at| alone.get(at) != of_one.get(at))?;
+    let before = of_one[at.saturating_sub(BEFORE)..at.min(of_one.len())].join("\n");
+    let (alone, of_one) = (alone.get(at), of_one.get(at));
+    Some(format!("SameOfOne after\n{before}\na server without a cluster: {alone:?}\na cluster of one: {of_one:?}"))
 }
 
 /// The lines of a trace. The members of a channel are in no order that anybody may rely on, nor is what the store is asked
@@ -200,6 +250,8 @@ fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
         leaves_at,
         large: [64, 2_000, 32_000][rng.below(3)],
         stays: world.are_links_good(),
+        // Stored messages come at other moments in a cluster: a session reads once more, and what was handed out may be on its way.
+        stores: !world.is_of_one(),
         is_guest: false,
         has_provider: false,
     };
@@ -211,7 +263,8 @@ fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
         let mut config = make_device(rng, vendor, has_tokens);
         fit(&mut config, world);
         devices.push(add(world, name, config, &plan));
-        if rng.chance(80) {
+        // In a cluster of one the older device of a user does not come back after a crash, where it would throw out the newer.
+        if rng.chance(80) && !world.is_of_one() {
             let mut config = make_device(rng, vendor, has_tokens);
             fit(&mut config, world);
             add(world, name, config, &Plan { is_guest: true, ..plan.clone() });
@@ -240,7 +293,7 @@ fn add(world: &mut World, name: &str, config: DeviceConfig, plan: &Plan) -> Devi
 /// In a cluster no device has the habits of the vendor's SDK, and where links are good, all devices read at once.
 fn fit(config: &mut DeviceConfig, world: &World) {
     config.has_sdk_habits &= !world.is_cluster();
-    if world.are_links_good() {
+    if world.are_links_good() || world.is_of_one() {
         let usual = DeviceConfig::new(config.wire);
         config.connection.window = usual.connection.window;
         (config.reads_within, config.reads_at_once) = (usual.reads_within, usual.reads_at_once);
@@ -386,6 +439,25 @@ mod tests {
     fn sessions_move_in_these_seeds() {
         let moved = |seed| run_moving(seed, false, Some((Duration::from_secs(2), Moves::Returns))).counts.moved;
         assert!((1..=4).map(moved).sum::<u64>() > 20);
+    }
+
+    #[test]
+    fn a_cluster_of_one_is_like_a_server() {
+        for seed in 1..=3 {
+            assert_eq!(run_of_one(seed, false).fault, None, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn only_what_users_see_is_compared() {
+        let difference = |one: &[&str], other: &[&str]| {
+            let seen = |lines: &[&str]| seen(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+            first_difference(&seen(one), &seen(other)).is_some()
+        };
+        let alone = ["1.0 bob <- [1] MemberLeft", "1.0 bob <- Pong", "1.0 alice = #1 Ok"];
+        assert!(!difference(&alone, &["1.0 alice = #1 Ok", "1.0 bob <- [2] MemberLeft", "1.0 store is asked"]));
+        assert!(difference(&alone, &["1.0 alice = #1 Ok", "1.1 bob <- [1] MemberLeft"]), "later");
+        assert!(difference(&alone, &["1.0 bob <- [1] MemberLeft"]), "missing");
     }
 
     /// Members of channels move, and what they have got by way of the node that they left comes late from its origin.

@@ -129,7 +129,7 @@ mod trace;
 mod world;
 
 pub use app::{App, Handle, Input};
-pub use chaos::{Outcome, run_cluster, run_seed};
+pub use chaos::{Outcome, run_cluster, run_of_one, run_seed};
 pub use check::{Invariant, Violation};
 pub use faults::Faults;
 pub use figures::{Counts, DeviceConfig, DeviceId};

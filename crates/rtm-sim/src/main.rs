@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::Parser;
-use rtm_sim::{Counts, NodesCounts, run_cluster, run_nodes, run_seed};
+use rtm_sim::{Counts, NodesCounts, run_cluster, run_nodes, run_of_one, run_seed};
 
 /// Simulates RTM under faults, deterministically, and checks what it promises.
 #[derive(Debug, Parser)]
@@ -46,6 +46,9 @@ struct Options {
     /// Run worlds of the nodes of a cluster alone, without clients: their membership, and the post between them.
     #[arg(long, conflicts_with = "nodes")]
     membership: bool,
+    /// Run each world on a server that is a cluster of one, and on one without a cluster: nobody may see a difference.
+    #[arg(long, conflicts_with_all = ["nodes", "membership"])]
+    of_one: bool,
 }
 
 /// What came of a seed.
@@ -100,6 +103,7 @@ fn run(options: &Options, seed: u64, trace: bool) -> Ran {
     }
     let outcome = match &options.nodes {
         Some(nodes) => run_cluster(seed, nodes.clone(), trace),
+        None if options.of_one => run_of_one(seed, trace),
         None => run_seed(seed, trace),
     };
     Ran { figures: Figures::Clients(outcome.counts), fault: outcome.fault, trace: outcome.trace }
@@ -196,6 +200,7 @@ fn run_many(options: &Options) -> ExitCode {
         let nodes = match &options.nodes {
             Some(nodes) => format!(" --nodes {}..{}", nodes.start(), nodes.end()),
             None if options.membership => " --membership".to_owned(),
+            None if options.of_one => " --of-one".to_owned(),
             None => String::new(),
         };
         println!("to see what happened: rtm-sim{nodes} --seed {first} --trace");

@@ -6,6 +6,7 @@ mod gateway;
 mod mishaps;
 mod moving;
 mod node_mishaps;
+mod of_one;
 mod pauses;
 mod server;
 mod tokens;
@@ -22,6 +23,7 @@ use rtm_codec::{
 use rtm_connection::ConnectionState;
 use rtm_core::{Now, ProjectConfig, Stats, cluster::PROTO};
 
+pub(crate) use self::of_one::{OfOne, Users};
 use crate::{
     agenda::{Agenda, Step},
     app::{App, Input},
@@ -62,6 +64,8 @@ pub struct World {
     pub(crate) store: SimulatedStore,
     /// What makes several servers one.
     pub(crate) cluster: Option<Box<Cluster>>,
+    /// Whether the server is compared with one that is a cluster of one.
+    pub(crate) of_one: OfOne,
     pub(crate) moving: Moving,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
@@ -99,6 +103,7 @@ impl World {
             servers: vec![Server::new("server")],
             store: SimulatedStore::new(durable),
             cluster: None,
+            of_one: OfOne::No,
             moving: Moving::new(seed),
             trace: Trace::default(),
             counts: Counts::default(),
@@ -149,7 +154,7 @@ impl World {
         if faults.bandwidth.is_some() {
             self.ledger.narrow_network();
         }
-        self.faults = faults;
+        self.faults = self.compared(faults);
         for (at, mishap) in Mishap::ALL.into_iter().enumerate() {
             if !self.planned_mishaps[at] {
                 self.plan_mishap(at, mishap);

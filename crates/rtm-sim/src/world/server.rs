@@ -28,6 +28,7 @@ impl World {
         self.servers[server].core = Some(core);
         self.servers[server].run += 1;
         self.servers[server].timer = None;
+        self.join_of_one();
         self.ledger.server_started(self.now);
         self.settle_server(server);
     }
@@ -57,6 +58,7 @@ impl World {
             return;
         }
         self.settle_member(server);
+        self.settle_of_one();
         let Some(core) = &mut self.servers[server].core else { return };
         let mut answers = Vec::new();
         core.take_http_answers(&mut answers);
@@ -104,7 +106,8 @@ impl World {
             return;
         }
         socket.is_writing = true;
-        let pause = self.rng.between(&(Duration::ZERO..=Duration::from_millis(1)));
+        let most = if self.is_of_one() { Duration::ZERO } else { Duration::from_millis(1) };
+        let pause = self.rng.between(&(Duration::ZERO..=most));
         self.agenda.plan(self.now + pause, Step::ServerWrites { link });
     }
 
@@ -158,9 +161,12 @@ impl World {
                     }
                     let Some(conn) = socket.conn else { continue };
                     for frame in frames {
-                        core.handle_frame(now, conn, frame);
+                        if let Some(core) = &mut self.servers[server].core {
+                            core.handle_frame(now, conn, frame);
+                        }
+                        self.settle_of_one();
                     }
-                    if decoded.is_err() {
+                    if let Some(core) = self.servers[server].core.as_mut().filter(|_| decoded.is_err()) {
                         core.close(now, conn, CloseReason::ProtocolError);
                     }
                 }
@@ -340,8 +346,11 @@ impl World {
         };
         let done = self.store.finish(&self.project.app_id, &mut self.servers[server].queue, outcome);
         self.tell_written();
-        if let Some(core) = &mut self.servers[server].core {
-            done.into_iter().for_each(|done| core.handle_stored(now, done));
+        for done in done {
+            if let Some(core) = &mut self.servers[server].core {
+                core.handle_stored(now, done);
+            }
+            self.settle_of_one();
         }
         if self.servers[server].queue.start() {
             self.plan_store(server);
