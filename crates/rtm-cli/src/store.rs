@@ -155,7 +155,14 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
                 LogKind::Events => events += 1,
             },
             Ok(StoreRecord::Value { key: StateKey::ChannelAttributes(_), .. }) => values += 1,
-            Ok(StoreRecord::Value { key: StateKey::ForgottenRevision | StateKey::EventCursor(_), .. }) => {}
+            Ok(StoreRecord::Value {
+                key:
+                    StateKey::ForgottenRevision
+                    | StateKey::EventCursor(_)
+                    | StateKey::AcceptedEvents(_)
+                    | StateKey::Open(_),
+                ..
+            }) => {}
             Ok(StoreRecord::Value { key: StateKey::Subscriptions(..), .. }) => subscribers += 1,
             Ok(StoreRecord::Value { key: StateKey::Restrictions(_), .. }) => restricted += 1,
             Err(damage) => damaged(&damage),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Core, LogEntry, LoggedEvent, Now, Place, StoreAnswer, StoreFailed, event_reads::read, event_replay::Replay,
+    Core, LogEntry, LoggedEvent, Now, Place, StoreAnswer, StoreFailed, event_reads::read, event_replay::OpenEvents,
     jobs::Waiting, timer::Due,
 };
 
@@ -13,7 +13,7 @@ pub(super) struct EventDuty {
     /// When the log is to be looked through.
     due: Option<Instant>,
     /// How far that is.
-    reading: Option<(Place, Replay)>,
+    reading: Option<(Place, OpenEvents)>,
 }
 
 impl Core {
@@ -37,7 +37,7 @@ impl Core {
             _ => return,
         }
         if is_first {
-            duty.reading = Some((Place(0), Replay::default()));
+            duty.reading = Some((Place(0), OpenEvents::default()));
             self.read_for_duty();
         }
     }

@@ -11,9 +11,9 @@ use super::{
     admin::EXPIRY_EVERY,
     event_duty::{EventDuty, PAUSE},
     event_promises::EventPromises,
-    event_replay::Replay,
+    event_replay::OpenEvents,
     jobs::{EventCount, Waiting},
-    store::EVENT_BYTES,
+    store::{EVENT_BYTES, OpenKey},
     timer::{Alarm, Due},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct EventLog {
     pub(super) duty: EventDuty,
     pub(super) promises: EventPromises,
     figures: EventFigures,
+    /// What the store has of events that have gone from the log.
+    left_open: Box<OpenEvents>,
     /// When events that are too old go, if that is more often than once an hour.
     expiry: Alarm,
 }
@@ -87,7 +89,7 @@ enum Stage {
     Off,
     Held,
     /// The log of before is read, up to this place.
-    Recovering(Option<Place>, Box<Replay>),
+    Recovering(Option<Place>, Box<OpenEvents>),
     /// The store has failed: nothing is written before that time.
     Pausing(Instant),
     On,
@@ -166,7 +168,7 @@ impl Core {
         let stage = match start {
             // Nobody reads what nobody keeps.
             EventLogStart::AfterRestart | EventLogStart::Held if !settings.enabled => Stage::On,
-            EventLogStart::AfterRestart => Stage::Recovering(None, Box::default()),
+            EventLogStart::AfterRestart => Stage::Recovering(None, std::mem::take(&mut self.event_log.left_open)),
             EventLogStart::Held => Stage::Held,
             EventLogStart::AsNode => Stage::On,
         };
@@ -369,6 +371,11 @@ impl Core {
         self.event_log = EventLog { figures: self.event_log.figures, ..EventLog::default() };
     }
 
+    /// What the store has of events that have gone from the log, before the log is begun.
+    pub(super) fn restore_open_events(&mut self, key: &OpenKey, events: Vec<ProjectEvent>) {
+        self.event_log.left_open.load(key, events);
+    }
+
     /// Reads on in what an earlier run left.
     fn read_to_recover(&mut self) {
         let Stage::Recovering(after, _) = &self.event_log.stage else { return };
@@ -419,7 +426,7 @@ impl Core {
 
     /// Writes the ends of all sessions.
     fn log_all_ends(&mut self, now: Now) {
-        let mut open = Replay::default();
+        let mut open = OpenEvents::default();
         for session in self.hub.sessions.values() {
             let Some(user_id) = self.user_id(session.user) else { continue };
             let channels = session.memberships.channels().filter_map(|key| self.channels.get(key));

@@ -6,7 +6,9 @@ use rtm_codec::{ErrorKind, Refusal, Revision};
 
 use super::{
     Core, EventTypes, HttpId, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, StateKey, StateValue,
-    StoreAnswer, StoreFailed, StoreWork, jobs::Waiting, store::EventCursor,
+    StoreAnswer, StoreFailed, StoreWork,
+    jobs::Waiting,
+    store::{AcceptedEvents, EventCursor, StateKind},
 };
 
 /// Which events are read.
@@ -64,6 +66,10 @@ pub enum EventAnswer {
     Moved(EventCursor),
     /// To [`Core::move_event_cursor`]: another reader has moved it, and it is there.
     Elsewhere(EventCursor),
+    /// To [`Core::accepted_events`].
+    Accepted(AcceptedEvents),
+    /// To [`Core::keep_accepted_events`].
+    Kept,
 }
 
 /// The readers of the log that wait, and where their cursors are.
@@ -115,6 +121,50 @@ impl Core {
         self.event_reads.open.insert(id);
         self.jobs.ask_aside(work, Waiting::EventCursor { id, name: name.to_owned(), cursor });
         id
+    }
+
+    /// Reads what a reader has of the events behind its cursor. It counts only beside the cursor's revision that it names.
+    pub fn accepted_events(&mut self, name: &str) -> HttpId {
+        let work = StoreWork::List { kind: StateKind::AcceptedEvents, after: None, max_bytes: usize::MAX };
+        self.ask_for_accepted(work, Some(name.to_owned()))
+    }
+
+    /// Keeps what a reader has of the events behind its cursor, so that it need not read these again after a restart.
+    pub fn keep_accepted_events(&mut self, name: &str, accepted: AcceptedEvents) -> HttpId {
+        let key = StateKey::AcceptedEvents(name.to_owned());
+        let work = match accepted.spans.is_empty() {
+            true => StoreWork::Delete { key, expected: None },
+            false => StoreWork::Put { key, value: StateValue::AcceptedEvents(accepted), expected: None },
+        };
+        self.ask_for_accepted(work, None)
+    }
+
+    fn ask_for_accepted(&mut self, work: StoreWork, reader: Option<String>) -> HttpId {
+        let id = self.http.number();
+        self.event_reads.open.insert(id);
+        self.jobs.ask_aside(work, Waiting::AcceptedEvents { id, reader });
+        id
+    }
+
+    pub(super) fn accepted_events_done(
+        &mut self,
+        id: HttpId,
+        reader: Option<String>,
+        result: Result<StoreAnswer, StoreFailed>,
+    ) {
+        let answer = match (reader, result) {
+            (Some(reader), Ok(StoreAnswer::Values { values, .. })) => {
+                let of_reader = |(key, value)| match (key, value) {
+                    (StateKey::AcceptedEvents(name), StateValue::AcceptedEvents(it)) if name == reader => Some(it),
+                    _ => None,
+                };
+                let accepted = values.into_iter().find_map(of_reader);
+                Ok(EventAnswer::Accepted(accepted.unwrap_or_default()))
+            }
+            (None, Ok(_)) => Ok(EventAnswer::Kept),
+            _ => Err(Refusal::new(ErrorKind::Failure, "the server's store does not answer for its readers of events")),
+        };
+        self.event_reads.answer(id, answer);
     }
 
     /// Appends the answers to readers of events that are ready.

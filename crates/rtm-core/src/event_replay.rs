@@ -1,4 +1,5 @@
-//! What a log of events says is open: sessions, who is online, and who is in which channel.
+//! What a log of events leaves open: sessions, who is online, and who is in which channel. The ends of these are written after a
+//! crash; of what has gone from the log a store keeps what is open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +10,29 @@ use rtm_codec::{ChannelId, UserId};
 use super::{ProjectEvent, Reason, SessionName};
 
 /// What is open behind the events that were seen.
+///
+/// A store that drops the oldest events of a log keeps what they leave open. It [loads](Self::load) what it has under the
+/// [keys](Self::keys) of each event that goes, shows the [event](Self::see), and keeps what is [left](Self::left) under
+/// these keys.
 #[derive(Debug, Default)]
-pub(super) struct Replay {
+pub struct OpenEvents {
     /// In the order of their beginning.
     sessions: IndexMap<SessionName, Open, FixedState>,
     occupied: BTreeSet<ChannelId>,
     /// Who was online by a session that gave way to another one, of which nothing has been seen.
     replaced: BTreeMap<UserId, SessionName>,
+}
+
+/// Under which key a store keeps what is open.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a store writes and reads all of them")]
+pub enum OpenKey {
+    /// A session.
+    Session(SessionName),
+    /// A channel with members.
+    Channel(ChannelId),
+    /// A user who was online by a session that gave way to another one, of which no event has come.
+    User(UserId),
 }
 
 #[derive(Debug)]
@@ -26,15 +43,63 @@ struct Open {
     channels: BTreeSet<ChannelId>,
 }
 
-impl Replay {
+impl OpenEvents {
+    /// The keys under which is kept what an event may change; none for most types of events.
+    #[must_use]
+    pub fn keys(event: &ProjectEvent) -> Vec<OpenKey> {
+        let channel = |channel_id: &ChannelId| OpenKey::Channel(channel_id.clone());
+        match event {
+            ProjectEvent::SessionStarted { user_id, session, .. }
+            | ProjectEvent::SessionEnded { user_id, session, .. } => {
+                vec![OpenKey::Session(*session), OpenKey::User(user_id.clone())]
+            }
+            ProjectEvent::SessionResumed { session, .. }
+            | ProjectEvent::SessionMoved { session, .. }
+            | ProjectEvent::UserOnline { session, .. }
+            | ProjectEvent::UserOffline { session, .. }
+            | ProjectEvent::MemberLeft { session, .. } => vec![OpenKey::Session(*session)],
+            ProjectEvent::MemberJoined { channel_id, session, .. } => {
+                vec![OpenKey::Session(*session), channel(channel_id)]
+            }
+            ProjectEvent::ChannelOccupied { channel_id } | ProjectEvent::ChannelVacated { channel_id } => {
+                vec![channel(channel_id)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is open under a key: events that say so, or none.
+    #[must_use]
+    pub fn left(&self, key: &OpenKey) -> Vec<ProjectEvent> {
+        match key {
+            OpenKey::Session(session) => {
+                let Some(open) = self.sessions.get(session) else { return Vec::new() };
+                let (user_id, session) = (open.user_id.clone(), *session);
+                let (takeover, server) = (open.is_online, open.server.clone());
+                let started = ProjectEvent::SessionStarted { user_id, session, takeover, server };
+                let joined = open.channels.iter().map(|channel_id| {
+                    let (channel_id, user_id) = (channel_id.clone(), open.user_id.clone());
+                    ProjectEvent::MemberJoined { channel_id, user_id, session }
+                });
+                std::iter::once(started).chain(joined).collect()
+            }
+            OpenKey::Channel(channel_id) => {
+                let occupied = self.occupied.get(channel_id).cloned();
+                occupied.map(|channel_id| ProjectEvent::ChannelOccupied { channel_id }).into_iter().collect()
+            }
+            OpenKey::User(user_id) => {
+                let Some(session) = self.replaced.get(user_id).copied() else { return Vec::new() };
+                vec![ProjectEvent::UserOnline { user_id: user_id.clone(), session }]
+            }
+        }
+    }
+
     /// Takes the next event in.
-    pub(super) fn see(&mut self, event: ProjectEvent) {
+    pub fn see(&mut self, event: ProjectEvent) {
         match event {
             ProjectEvent::SessionStarted { user_id, session, takeover, server } => {
                 self.replaced.remove(&user_id);
-                let open = self.open(user_id, session);
-                open.server = server;
-                open.is_online |= takeover;
+                self.begin(user_id, session, takeover, server);
             }
             ProjectEvent::SessionResumed { user_id, session, server }
             | ProjectEvent::SessionMoved { user_id, session, server } => self.open(user_id, session).server = server,
@@ -62,6 +127,30 @@ impl Replay {
             ProjectEvent::ChannelVacated { channel_id } => drop(self.occupied.remove(&channel_id)),
             _ => {}
         }
+    }
+
+    /// Takes in what was [left](Self::left) under a key. It says nothing of other keys.
+    pub fn load(&mut self, key: &OpenKey, left: Vec<ProjectEvent>) {
+        for event in left {
+            match (key, event) {
+                (OpenKey::User(_), ProjectEvent::UserOnline { user_id, session }) => {
+                    self.replaced.insert(user_id, session);
+                }
+                (_, ProjectEvent::SessionStarted { user_id, session, takeover, server }) => {
+                    self.begin(user_id, session, takeover, server);
+                }
+                (_, ProjectEvent::MemberJoined { channel_id, user_id, session }) => {
+                    self.open(user_id, session).channels.insert(channel_id);
+                }
+                (_, event) => self.see(event),
+            }
+        }
+    }
+
+    fn begin(&mut self, user_id: UserId, session: SessionName, is_online: bool, server: Reason) {
+        let open = self.open(user_id, session);
+        open.server = server;
+        open.is_online |= is_online;
     }
 
     fn open(&mut self, user_id: UserId, session: SessionName) -> &mut Open {

@@ -83,6 +83,11 @@ pub(super) enum Waiting {
         name: String,
         cursor: EventCursor,
     },
+    /// What a reader of events has of those behind its cursor: it is read for this reader, or written.
+    AcceptedEvents {
+        id: HttpId,
+        reader: Option<String>,
+    },
     /// A back end that reads events in the vendor's way, and whose cursor has to move before it is answered.
     RestEvents(Box<RestReading>),
     RestEventsTaken(Box<RestRead>),
@@ -100,6 +105,7 @@ impl Waiting {
                 | Self::EventsForDuty
                 | Self::Events { .. }
                 | Self::EventCursor { .. }
+                | Self::AcceptedEvents { .. }
                 | Self::RestEvents(_)
                 | Self::RestEventsTaken(_)
                 | Self::Measuring
@@ -238,6 +244,7 @@ impl Jobs {
             | Waiting::EventsForDuty
             | Waiting::Events { .. }
             | Waiting::EventCursor { .. }
+            | Waiting::AcceptedEvents { .. }
             | Waiting::RestEvents(_)
             | Waiting::RestEventsTaken(_)
             | Waiting::Measuring => false,
@@ -355,6 +362,7 @@ impl Core {
             Waiting::EventsForDuty => self.duty_read(now, done.result),
             Waiting::Events { id, query } => self.events_read(now, id, query, done.result),
             Waiting::EventCursor { id, name, cursor } => self.event_cursor_moved(id, name, cursor, &done.result),
+            Waiting::AcceptedEvents { id, reader } => self.accepted_events_done(id, reader, done.result),
             Waiting::RestEvents(reading) => self.rest_events_read(*reading, done.result),
             Waiting::RestEventsTaken(read) => self.rest_events_taken(*read, &done.result),
             Waiting::Measuring => self.stored_bytes_measured(now, &done.result),

@@ -319,6 +319,7 @@ impl Core {
                 self.restriction_told(now, user_id.as_ref(), kept);
             }
             (StateKey::EventCursor(name), StateValue::EventCursor(cursor)) => self.put_event_cursor(name, cursor),
+            (StateKey::Open(key), StateValue::Open(events)) => self.restore_open_events(&key, events),
             // No store gives a key another kind of value.
             _ => {}
         }

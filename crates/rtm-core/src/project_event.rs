@@ -27,6 +27,13 @@ impl From<SessionId> for SessionName {
     }
 }
 
+impl SessionName {
+    /// The name that is written so.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
 /// As 16 hexadecimal digits.
 impl fmt::Display for SessionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -626,7 +633,7 @@ impl Field for SessionName {
 
     fn from_value(value: EventValue<'_>) -> Option<Self> {
         match value {
-            EventValue::Text(text) => u64::from_str_radix(&text, 16).ok().map(Self),
+            EventValue::Text(text) => Self::from_text(&text),
             _ => None,
         }
     }

@@ -21,9 +21,11 @@ use std::ops::Range;
 
 use rtm_codec::{ChannelAttributes, Revision, UserId};
 
-use super::project_event::LoggedEvent;
+use super::project_event::{LoggedEvent, ProjectEvent};
 
 pub use rtm_codec::StoredMessage;
+
+pub use super::event_replay::{OpenEvents, OpenKey};
 
 pub use self::{
     backend::{Backend, BackendError, BackendKind, BackendStats, Page, StoredBytes, Task, read_state},
@@ -219,6 +221,10 @@ pub enum StateValue {
     Restrictions(Restrictions),
     /// How far a reader of the events is.
     EventCursor(EventCursor),
+    /// What a reader of the events has of those behind its cursor.
+    AcceptedEvents(AcceptedEvents),
+    /// Events that say what events that are gone leave open, as [`OpenEvents`] has them under this key.
+    Open(Vec<ProjectEvent>),
 }
 
 /// What is refused to a user, or to all users of a project. Times are in milliseconds since the Unix epoch.
@@ -243,6 +249,15 @@ pub struct EventCursor {
     pub revision: Revision,
 }
 
+/// What a reader of the events has of those behind its cursor.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AcceptedEvents {
+    /// The revision of the cursor that it belongs to: beside any other it means nothing.
+    pub cursor: Revision,
+    /// From which event to which. They rise, and have holes between them.
+    pub spans: Vec<(u64, u64)>,
+}
+
 /// Whom a client is subscribed to that does not repeat that when it comes back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscriptions {
@@ -262,6 +277,9 @@ impl StateValue {
             Self::Subscriptions(subscriptions) => Revision(subscriptions.last_seen_ts),
             Self::Restrictions(restrictions) => restrictions.revision,
             Self::EventCursor(cursor) => cursor.revision,
+            Self::AcceptedEvents(accepted) => accepted.cursor,
+            // Its writer does not ask what is there.
+            Self::Open(_) => Revision(0),
         }
     }
 
@@ -276,6 +294,8 @@ impl StateValue {
             Self::Subscriptions(Subscriptions { peers, .. }) => peers.iter().map(|peer| peer.as_str().len()).sum(),
             Self::Restrictions(_) => size_of::<Restrictions>(),
             Self::EventCursor(_) => size_of::<EventCursor>(),
+            Self::AcceptedEvents(AcceptedEvents { spans, .. }) => size_of_val(spans.as_slice()),
+            Self::Open(events) => events.len() * EVENT_BYTES,
         }
     }
 }

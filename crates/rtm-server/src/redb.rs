@@ -5,6 +5,7 @@ mod damage;
 mod event_records;
 mod events;
 mod format;
+mod left_open;
 mod logs;
 mod old_events;
 mod records;

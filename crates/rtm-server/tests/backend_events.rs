@@ -399,7 +399,7 @@ fn an_old_log_goes_on_as_before() {
             for old in ["log_events", "ages_events", "counts_events", "dropped_events"] {
                 assert!(!names.iter().any(|name| name == old), "{names:?}");
             }
-            assert_eq!(transaction.open_table(META).unwrap().get("version").unwrap().unwrap().value(), 8);
+            assert_eq!(transaction.open_table(META).unwrap().get("version").unwrap().unwrap().value(), 9);
         });
     }
 }

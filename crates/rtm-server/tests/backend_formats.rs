@@ -29,7 +29,7 @@ fn a_store_of_format_1_is_brought_up_and_holds_what_it_held() {
     old_store(directory.path());
     let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=8"), "{log}");
+    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=9"), "{log}");
     let wanted: Vec<_> = include_str!("fixtures/store-1.jsonl").lines().map(record).collect();
     assert_eq!(first, wanted);
     let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
@@ -81,11 +81,30 @@ fn a_store_of_format_7_is_brought_up_and_holds_what_it_held() {
     unpack(directory.path(), include_bytes!("fixtures/store-7.redb.gz"));
     let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("from=7") && log.contains("to=8"), "{log}");
+    assert!(log.contains("from=7") && log.contains("to=9"), "{log}");
     let wanted: Vec<_> = include_str!("fixtures/store-7.jsonl").lines().map(record).collect();
     assert_eq!(first, wanted);
     let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!((again, log), (first, String::new()));
+}
+
+#[test]
+fn a_store_of_format_8_is_brought_up_and_keeps_what_it_could_not_keep() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Redb::open(directory.path()).unwrap());
+    let database = redb::Database::open(directory.path().join("rtm.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for table in ["state_open", "state_accepted_events"] {
+        let table = redb::TableDefinition::<(&str, &str), &[u8]>::new(table);
+        assert!(transaction.delete_table(table).unwrap());
+    }
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    transaction.open_table(meta).unwrap().insert("version", 8).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let (stats, log) = logged(|| Redb::open(directory.path()).unwrap().stats().unwrap());
+    assert!(log.contains("from=8") && log.contains("to=9"), "{log}");
+    assert_eq!((stats.open, stats.accepted_events), (0, 0));
 }
 
 #[test]
@@ -120,11 +139,11 @@ fn a_store_of_a_later_version_is_refused_with_both_numbers() {
     let database = redb::Database::open(&file).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", 9).unwrap();
+    transaction.open_table(meta).unwrap().insert("version", 10).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("it has format 9") && error.contains("formats up to 8"), "{error}");
+    assert!(error.contains("it has format 10") && error.contains("formats up to 9"), "{error}");
 }
 
 #[test]

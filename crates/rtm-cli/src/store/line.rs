@@ -205,10 +205,15 @@ impl Line {
         }
     }
 
-    /// The line of a record; `None` for a cursor, which means nothing in another store.
+    /// The line of a record; `None` for what means nothing in another store: where readers of the events are, and what events leave
+    /// open that are gone.
     pub(super) fn of(record: StoreRecord) -> Option<Self> {
-        let is_cursor = matches!(record, StoreRecord::Value { key: StateKey::EventCursor(_), .. });
-        (!is_cursor).then(|| record.into())
+        let is_of_this_store =
+            |key: &StateKey| matches!(key, StateKey::EventCursor(_) | StateKey::AcceptedEvents(_) | StateKey::Open(_));
+        match record {
+            StoreRecord::Value { ref key, .. } if is_of_this_store(key) => None,
+            record => Some(record.into()),
+        }
     }
 }
 

@@ -128,6 +128,10 @@ pub struct BackendStats {
     pub restricted: u64,
     /// Readers of events.
     pub event_cursors: u64,
+    /// Readers of events that have some behind their cursors.
+    pub accepted_events: u64,
+    /// Sessions, channels and users that events which have gone from logs leave open.
+    pub open: u64,
     /// Places (records, logs, keys) that were found damaged since the store was opened: each counts once, and at most
     /// 10,000 do. The log has an ERROR for each.
     pub damaged: u64,
@@ -151,6 +155,8 @@ impl BackendStats {
             StateKind::Subscriptions => &mut self.subscribers,
             StateKind::Restrictions => &mut self.restricted,
             StateKind::EventCursor => &mut self.event_cursors,
+            StateKind::AcceptedEvents => &mut self.accepted_events,
+            StateKind::Open => &mut self.open,
         }
     }
 }
@@ -187,7 +193,9 @@ impl StoredBytes {
             StateKind::ForgottenRevision
             | StateKind::Subscriptions
             | StateKind::Restrictions
-            | StateKind::EventCursor => None,
+            | StateKind::EventCursor
+            | StateKind::AcceptedEvents
+            | StateKind::Open => None,
         }
     }
 

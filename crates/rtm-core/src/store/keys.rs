@@ -8,6 +8,8 @@
 
 use rtm_codec::{ChannelId, HistoryCursor, InstanceId, UserId, anyrtc::gateway::StoredCursor};
 
+use super::OpenKey;
+
 /// The key of a log, within a project.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogKey {
@@ -43,6 +45,10 @@ pub enum StateKey {
     Restrictions(Option<UserId>),
     /// How far a reader of the events is, by its name.
     EventCursor(String),
+    /// What a reader of the events has of those behind its cursor, by its name.
+    AcceptedEvents(String),
+    /// What the events that have gone from the log leave open ([`OpenEvents`](super::OpenEvents)).
+    Open(OpenKey),
 }
 
 /// The kinds of state.
@@ -58,6 +64,10 @@ pub enum StateKind {
     Restrictions,
     /// How far readers of the events are.
     EventCursor,
+    /// What readers of the events have of those behind their cursors.
+    AcceptedEvents,
+    /// What events that have gone from logs leave open. Only a store that drops the oldest events by itself writes it.
+    Open,
 }
 
 /// Where messages with history are said.
@@ -161,14 +171,23 @@ impl StateKey {
             Self::Subscriptions(..) => StateKind::Subscriptions,
             Self::Restrictions(_) => StateKind::Restrictions,
             Self::EventCursor(_) => StateKind::EventCursor,
+            Self::AcceptedEvents(_) => StateKind::AcceptedEvents,
+            Self::Open(_) => StateKind::Open,
         }
     }
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ChannelAttributes, Self::ForgottenRevision, Self::Subscriptions, Self::Restrictions, Self::EventCursor];
+    pub const ALL: [Self; 7] = [
+        Self::ChannelAttributes,
+        Self::ForgottenRevision,
+        Self::Subscriptions,
+        Self::Restrictions,
+        Self::EventCursor,
+        Self::AcceptedEvents,
+        Self::Open,
+    ];
 
     /// Its name: what a store calls the table, bucket or stream of such values.
     #[must_use]
@@ -179,6 +198,8 @@ impl StateKind {
             Self::Subscriptions => "subscriptions",
             Self::Restrictions => "restrictions",
             Self::EventCursor => "event_cursors",
+            Self::AcceptedEvents => "accepted_events",
+            Self::Open => "open",
         }
     }
 }

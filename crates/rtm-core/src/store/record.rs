@@ -10,10 +10,10 @@ use rtm_codec::{
 };
 
 use super::{
-    Conversation, EventCursor, LogEntry, LogKey, LogKind, Place, Restrictions, StateKey, StateKind, StateValue,
-    StoredMessage, Subscriptions,
+    AcceptedEvents, Conversation, EventCursor, LogEntry, LogKey, LogKind, OpenKey, Place, Restrictions, StateKey,
+    StateKind, StateValue, StoredMessage, Subscriptions,
 };
-use crate::project_event::{LoggedEvent, ProjectEvent};
+use crate::project_event::{LoggedEvent, ProjectEvent, SessionName};
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +145,10 @@ impl StateKey {
             Self::Subscriptions(user_id, instance) => format!("{user_id}\0{instance}").into(),
             Self::Restrictions(Some(user_id)) => format!("u\0{user_id}").into(),
             Self::Restrictions(None) => ALL_USERS.into(),
-            Self::EventCursor(name) => name.into(),
+            Self::EventCursor(name) | Self::AcceptedEvents(name) => name.into(),
+            Self::Open(OpenKey::Session(session)) => format!("s\0{session}").into(),
+            Self::Open(OpenKey::Channel(channel_id)) => format!("c\0{channel_id}").into(),
+            Self::Open(OpenKey::User(user_id)) => format!("u\0{user_id}").into(),
         }
     }
 
@@ -170,8 +173,19 @@ impl StateKey {
                 let user_id = key.strip_prefix("u\0").ok_or(RecordError::Damaged)?;
                 UserId::new(user_id).map(|user_id| Self::Restrictions(Some(user_id))).map_err(|_| RecordError::Damaged)
             }
-            StateKind::EventCursor if key.is_empty() => Err(RecordError::Damaged),
+            StateKind::EventCursor | StateKind::AcceptedEvents if key.is_empty() => Err(RecordError::Damaged),
             StateKind::EventCursor => Ok(Self::EventCursor(key.to_owned())),
+            StateKind::AcceptedEvents => Ok(Self::AcceptedEvents(key.to_owned())),
+            StateKind::Open => {
+                let (what, key) = key.split_once('\0').ok_or(RecordError::Damaged)?;
+                match what {
+                    "s" => SessionName::from_text(key).map(OpenKey::Session).ok_or(RecordError::Damaged),
+                    "c" => channel(key).map(OpenKey::Channel),
+                    "u" => UserId::new(key).map(OpenKey::User).map_err(|_| RecordError::Damaged),
+                    _ => Err(RecordError::Damaged),
+                }
+                .map(Self::Open)
+            }
         }
     }
 }
@@ -202,6 +216,20 @@ impl StateValue {
                 record.extend(read.0.to_le_bytes());
                 record.extend(revision.0.to_le_bytes());
                 record.extend(is_paused.then_some(PAUSED));
+                record
+            }
+            Self::AcceptedEvents(AcceptedEvents { cursor, spans }) => {
+                let numbers = [cursor.0].into_iter().chain(spans.iter().flat_map(|(first, last)| [*first, *last]));
+                std::iter::once(VERSION).chain(numbers.flat_map(u64::to_le_bytes)).collect()
+            }
+            Self::Open(events) => {
+                let mut record = vec![VERSION];
+                for event in events {
+                    let mut bytes = Vec::new();
+                    event.write(&mut bytes);
+                    record.extend((bytes.len() as u32).to_le_bytes());
+                    record.append(&mut bytes);
+                }
                 record
             }
         }
@@ -251,6 +279,27 @@ impl StateValue {
                     _ => return Err(RecordError::Damaged),
                 };
                 Ok(Self::EventCursor(EventCursor { read, is_paused, revision }))
+            }
+            StateKind::AcceptedEvents => {
+                let mut reader = Reader::new(record)?;
+                let (cursor, mut spans, mut last) = (Revision(reader.u64()?), Vec::new(), 0);
+                while !reader.0.is_empty() {
+                    let span = (reader.u64()?, reader.u64()?);
+                    if span.0 <= last || span.1 < span.0 {
+                        return Err(RecordError::Damaged);
+                    }
+                    last = span.1;
+                    spans.push(span);
+                }
+                Ok(Self::AcceptedEvents(AcceptedEvents { cursor, spans }))
+            }
+            StateKind::Open => {
+                let (mut reader, mut events) = (Reader::new(record)?, Vec::new());
+                while !reader.0.is_empty() {
+                    let len = reader.u32()? as usize;
+                    events.push(ProjectEvent::decode(reader.take(len)?)?);
+                }
+                Ok(Self::Open(events))
             }
         }
     }
@@ -397,6 +446,8 @@ const VALUE: u8 = 2;
 
 #[cfg(test)]
 mod tests {
+    use rtm_codec::SessionId;
+
     use super::*;
     use crate::project_event::Moment;
 
@@ -449,6 +500,17 @@ mod tests {
             let value = StateValue::EventCursor(EventCursor { read: Place(7), is_paused, revision: Revision(3) });
             assert_eq!(StateValue::decode(StateKind::EventCursor, &value.encode()), Ok(value));
         }
+        let accepted = |spans| StateValue::AcceptedEvents(AcceptedEvents { cursor: Revision(3), spans });
+        for spans in [vec![], vec![(7, 7)], vec![(7, 9), (11, u64::MAX)]] {
+            let value = accepted(spans);
+            assert_eq!(StateValue::decode(StateKind::AcceptedEvents, &value.encode()), Ok(value));
+        }
+        for spans in [vec![(0, 1)], vec![(9, 7)], vec![(7, 9), (9, 11)]] {
+            let record = accepted(spans).encode();
+            assert_eq!(StateValue::decode(StateKind::AcceptedEvents, &record), Err(RecordError::Damaged));
+        }
+        let value = StateValue::Open(vec![banned().event, banned().event]);
+        assert_eq!(StateValue::decode(StateKind::Open, &value.encode()), Ok(value));
     }
 
     #[test]
@@ -468,7 +530,12 @@ mod tests {
         let client = StateKey::Subscriptions(UserId::new("alice").unwrap(), InstanceId::new("phone").unwrap());
         assert_eq!(client.to_text(), "alice\0phone");
         let cursor = StateKey::EventCursor("users".into());
-        for key in [StateKey::ChannelAttributes(channel_id), StateKey::ForgottenRevision, client, cursor] {
+        let accepted = StateKey::AcceptedEvents("users".into());
+        let session = StateKey::Open(OpenKey::Session(SessionId([7; 16]).into()));
+        let user = StateKey::Open(OpenKey::User(UserId::new("alice").unwrap()));
+        let channel = StateKey::Open(OpenKey::Channel(channel_id.clone()));
+        let attributes = StateKey::ChannelAttributes(channel_id);
+        for key in [attributes, StateKey::ForgottenRevision, client, cursor, accepted, session, user, channel] {
             assert_eq!(StateKey::from_text(key.kind(), &key.to_text()), Ok(key.clone()));
         }
         assert_eq!(StateKey::from_text(StateKind::ForgottenRevision, "room"), Err(RecordError::Damaged));

@@ -11,7 +11,7 @@ use rtm_codec::{
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 #[cfg(any(feature = "admin", feature = "webhooks"))]
-use rtm_core::store::EventCursor;
+use rtm_core::store::{AcceptedEvents, EventCursor};
 use rtm_core::{AdminAnswer, AdminCall, Core, HttpId};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use rtm_core::{EventAnswer, EventPage, EventQuery};
@@ -182,5 +182,28 @@ impl Project {
             state.askers.events.wait(id)
         });
         answered.await.ok()
+    }
+
+    /// What a reader of events has of those behind its cursor; `None` if that is not known.
+    #[cfg(feature = "webhooks")]
+    pub(crate) async fn accepted_events(self: &Arc<Self>, name: &str) -> Option<AcceptedEvents> {
+        let answered = self.with(|state, _| {
+            let id = state.core.accepted_events(name);
+            state.askers.events.wait(id)
+        });
+        match answered.await.ok()? {
+            Ok(EventAnswer::Accepted(accepted)) => Some(accepted),
+            _ => None,
+        }
+    }
+
+    /// Keeps what a reader of events has of those behind its cursor. Says whether that is done.
+    #[cfg(feature = "webhooks")]
+    pub(crate) async fn keep_accepted_events(self: &Arc<Self>, name: &str, accepted: AcceptedEvents) -> bool {
+        let answered = self.with(|state, _| {
+            let id = state.core.keep_accepted_events(name, accepted);
+            state.askers.events.wait(id)
+        });
+        matches!(answered.await, Ok(Ok(EventAnswer::Kept)))
     }
 }

@@ -18,6 +18,7 @@ use rtm_core::{
 use super::{
     DamagedRecord, Fault,
     damage::Damage,
+    left_open::LeftOpen,
     run::{Header, Run, RunEvent},
 };
 
@@ -254,24 +255,26 @@ impl<'t> EventTables<'t> {
     /// too many bytes.
     pub(super) fn expire(
         &mut self,
-        app: &str,
         before: u64,
         keep: Option<usize>,
         max_bytes: Option<u64>,
+        left_open: &mut LeftOpen<'_, '_>,
     ) -> Result<(), Fault> {
+        let app = left_open.app;
         self.write_run(app)?;
-        self.drop_old_stragglers(app, before)?;
-        self.drop_old(app, before)?;
+        self.drop_old_stragglers(before, left_open)?;
+        self.drop_old(before, left_open)?;
         if let Some(keep) = keep {
-            self.drop_excess(app, keep.max(1) as u64)?;
+            self.drop_excess(keep.max(1) as u64, left_open)?;
         }
         if let Some(max_bytes) = max_bytes {
-            self.drop_bytes(app, max_bytes)?;
+            self.drop_bytes(max_bytes, left_open)?;
         }
         Ok(())
     }
 
-    fn drop_old_stragglers(&mut self, app: &str, before: u64) -> Result<(), Fault> {
+    fn drop_old_stragglers(&mut self, before: u64, left_open: &mut LeftOpen<'_, '_>) -> Result<(), Fault> {
+        let app = left_open.app;
         let mut old = Vec::new();
         for straggler in self.stragglers.range((app, 0, 0)..(app, before, 0))? {
             let (_, oldest, last) = straggler?.0.value();
@@ -279,7 +282,7 @@ impl<'t> EventTables<'t> {
         }
         for (oldest, last) in old {
             match self.run(app, last)? {
-                Some(run) => self.drop_some(app, last, run, |event| event.time < before)?,
+                Some(run) => self.drop_some(last, run, |event| event.time < before, left_open)?,
                 // What a damaged run has left goes when its time has come.
                 None => self.changed |= self.stragglers.remove((app, oldest, last))?.is_some(),
             }
@@ -288,7 +291,8 @@ impl<'t> EventTables<'t> {
     }
 
     /// Drops from the front what is too old. Damaged runs go with what is behind them.
-    fn drop_old(&mut self, app: &str, before: u64) -> Result<(), Fault> {
+    fn drop_old(&mut self, before: u64, left_open: &mut LeftOpen<'_, '_>) -> Result<(), Fault> {
+        let app = left_open.app;
         let (mut old, mut damaged) = (Vec::new(), Vec::new());
         for entry in self.behind(app, None)? {
             let (key, record) = entry?;
@@ -306,36 +310,38 @@ impl<'t> EventTables<'t> {
             match header.filter(|header| header.newest >= before) {
                 Some(_) => {
                     if let Some(run) = self.run(app, last)? {
-                        self.drop_some(app, last, run, |event| event.time < before)?;
+                        self.drop_some(last, run, |event| event.time < before, left_open)?;
                     }
                 }
-                None => self.drop_run(app, last, header)?,
+                None => self.drop_run(last, header, left_open)?,
             }
         }
         Ok(())
     }
 
-    fn drop_excess(&mut self, app: &str, keep: u64) -> Result<(), Fault> {
+    fn drop_excess(&mut self, keep: u64, left_open: &mut LeftOpen<'_, '_>) -> Result<(), Fault> {
+        let app = left_open.app;
         loop {
             let excess = self.head(app)?.head.count.saturating_sub(keep);
             let (true, Some((last, header))) = (excess > 0, self.first(app)?) else { return Ok(()) };
             match (header.filter(|header| header.count > excess), self.run(app, last)?) {
-                (Some(_), Some(run)) => self.drop_first(app, last, run, excess as usize)?,
-                _ => self.drop_run(app, last, header)?,
+                (Some(_), Some(run)) => self.drop_first(last, run, excess as usize, left_open)?,
+                _ => self.drop_run(last, header, left_open)?,
             }
         }
     }
 
-    fn drop_bytes(&mut self, app: &str, max_bytes: u64) -> Result<(), Fault> {
+    fn drop_bytes(&mut self, max_bytes: u64, left_open: &mut LeftOpen<'_, '_>) -> Result<(), Fault> {
+        let app = left_open.app;
         loop {
             let excess = self.head(app)?.head.bytes.saturating_sub(max_bytes);
             let (true, Some((last, header))) = (excess > 0, self.first(app)?) else { return Ok(()) };
             match (header.filter(|header| header.bytes > excess), self.run(app, last)?) {
                 (Some(_), Some(run)) => {
                     let count = run.first_with(excess);
-                    self.drop_first(app, last, run, count)?;
+                    self.drop_first(last, run, count, left_open)?;
                 }
-                _ => self.drop_run(app, last, header)?,
+                _ => self.drop_run(last, header, left_open)?,
             }
         }
     }
@@ -346,38 +352,52 @@ impl<'t> EventTables<'t> {
         Ok(first.map(|(key, record)| (key.value().1, Header::read(record.value()).ok())))
     }
 
-    fn drop_first(&mut self, app: &str, last: u64, run: Run, mut count: usize) -> Result<(), Fault> {
-        self.drop_some(app, last, run, |_| {
+    fn drop_first(
+        &mut self,
+        last: u64,
+        run: Run,
+        mut count: usize,
+        left_open: &mut LeftOpen<'_, '_>,
+    ) -> Result<(), Fault> {
+        let is_first = |_: &RunEvent| {
             let is_first = count > 0;
             count = count.saturating_sub(1);
             is_first
-        })
+        };
+        self.drop_some(last, run, is_first, left_open)
     }
 
     /// Drops those events of a run that `goes` names.
     fn drop_some(
         &mut self,
-        app: &str,
         last: u64,
         mut run: Run,
-        mut goes: impl FnMut(&RunEvent) -> bool,
+        goes: impl FnMut(&RunEvent) -> bool,
+        left_open: &mut LeftOpen<'_, '_>,
     ) -> Result<(), Fault> {
-        let (oldest, mut dropped_to) = (run.oldest(), 0);
-        run.retain(|event| {
-            let goes = goes(event);
-            if goes {
-                dropped_to = event.place;
+        let going: Vec<_> = run.events().iter().map(goes).collect();
+        let mut dropped_to = 0;
+        for (event, _) in run.events().iter().zip(&going).filter(|(_, goes)| **goes) {
+            dropped_to = event.place;
+            // One that cannot be read is told of where it is read.
+            if let Ok(logged) = run.event(event) {
+                left_open.see(logged.event)?;
             }
-            !goes
-        });
-        self.replace(app, last, oldest, &run)?;
-        self.dropped(app, dropped_to)
+        }
+        let oldest = run.oldest();
+        let mut going = going.into_iter();
+        run.retain(|_| going.next() == Some(false));
+        self.replace(left_open.app, last, oldest, &run)?;
+        self.dropped(left_open.app, dropped_to)
     }
 
     /// Drops a whole run. It has no header if it is damaged.
-    fn drop_run(&mut self, app: &str, last: u64, header: Option<Header>) -> Result<(), Fault> {
-        self.replace(app, last, header.map_or(0, |header| header.oldest), &Run::default())?;
-        self.dropped(app, last)
+    fn drop_run(&mut self, last: u64, header: Option<Header>, left_open: &mut LeftOpen<'_, '_>) -> Result<(), Fault> {
+        if let Some(run) = self.run(left_open.app, last)? {
+            return self.drop_some(last, run, |_| true, left_open);
+        }
+        self.replace(left_open.app, last, header.map_or(0, |header| header.oldest), &Run::default())?;
+        self.dropped(left_open.app, last)
     }
 
     fn dropped(&mut self, app: &str, place: u64) -> Result<(), Fault> {

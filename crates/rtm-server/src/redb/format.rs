@@ -32,8 +32,8 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             Some(1)
         }
         // Format 3 has two tables more, format 4 finds history in two more ways, format 5 keeps events, format 6 knows how many
-        // bytes projects have, format 7 has fewer ages of events, and format 8 keeps events in runs.
-        Some(found @ 2..=7) => Some(found),
+        // bytes projects have, format 7 has fewer ages of events, format 8 keeps events in runs, and format 9 has two tables more.
+        Some(found @ 2..=8) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;
@@ -43,7 +43,7 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
     if old.is_some_and(|old| old < 6) {
         count_bytes(&transaction)?;
     }
-    if old.is_some() {
+    if old.is_some_and(|old| old < 8) {
         old_events::into_runs(&transaction)?;
     }
     transaction.commit()?;
@@ -166,7 +166,7 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 8;
+pub(super) const VERSION: u64 = 9;
 
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");

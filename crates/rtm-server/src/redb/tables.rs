@@ -12,7 +12,7 @@ use rtm_core::{
     },
 };
 
-use super::{DamagedRecord, Fault, damage::Damage, events::EventTables, logs::LogTables};
+use super::{DamagedRecord, Fault, damage::Damage, events::EventTables, left_open::LeftOpen, logs::LogTables};
 
 /// All tables of one transaction, each opened when it is first needed.
 pub(super) struct Tables<'t> {
@@ -133,7 +133,7 @@ impl<'t> Tables<'t> {
                 Ok(StoreAnswer::Done)
             }
             StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes } => {
-                self.events()?.expire(app, *before, *keep, *max_bytes)?;
+                self.expire_events(app, *before, *keep, *max_bytes)?;
                 Ok(StoreAnswer::Done)
             }
             StoreWork::Expire { kind, before, keep, .. } => {
@@ -189,6 +189,25 @@ impl<'t> Tables<'t> {
     fn append_events(&mut self, app: &str, events: &[LoggedEvent]) -> Result<Place, Fault> {
         let first = self.next_place(events.len() as u64)?;
         self.events()?.append(app, events, first)
+    }
+
+    /// Drops the oldest events of a log, and keeps what they leave open.
+    fn expire_events(
+        &mut self,
+        app: &str,
+        before: u64,
+        keep: Option<usize>,
+        max_bytes: Option<u64>,
+    ) -> Result<(), Fault> {
+        self.events()?;
+        self.state(StateKind::Open)?;
+        let damage = self.damage;
+        let (Some(events), Some(table)) = (self.events.as_mut(), self.states[StateKind::Open as usize].as_mut()) else {
+            return Ok(());
+        };
+        let mut left_open = LeftOpen::new(app, table, damage);
+        events.expire(before, keep, max_bytes, &mut left_open)?;
+        left_open.write()
     }
 
     /// The first of so many places, one after the other, that no entry ever had.
@@ -272,7 +291,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-type StateTable<'t> = Table<'t, (&'static str, &'static str), &'static [u8]>;
+pub(super) type StateTable<'t> = Table<'t, (&'static str, &'static str), &'static [u8]>;
 
 /// A value, unless its record is damaged.
 pub(super) fn decode_value(
@@ -335,6 +354,8 @@ pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static
         StateKind::Subscriptions => "state_subscriptions",
         StateKind::Restrictions => "state_restrictions",
         StateKind::EventCursor => "state_event_cursors",
+        StateKind::AcceptedEvents => "state_accepted_events",
+        StateKind::Open => "state_open",
     })
 }
 

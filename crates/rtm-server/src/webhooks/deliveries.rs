@@ -88,6 +88,8 @@ pub(crate) struct Deliveries {
     taken: u64,
     /// Events that were taken before an earlier one.
     ahead: BTreeSet<u64>,
+    /// From which event to which all were taken before the start, but for those that the endpoint does not get.
+    taken_before: Vec<(u64, u64)>,
     paused_until: Option<Instant>,
     /// How many pauses it wanted since it took something.
     pauses: u32,
@@ -151,8 +153,8 @@ impl Health {
 }
 
 impl Deliveries {
-    /// Of an endpoint that has everything up to this place in the log.
-    pub(crate) fn new(batching: Batching, settled_to: u64, seed: u64) -> Self {
+    /// Of an endpoint that has everything up to this place in the log, and what is in these spans behind it.
+    pub(crate) fn new(batching: Batching, settled_to: u64, taken_before: Vec<(u64, u64)>, seed: u64) -> Self {
         Self {
             batching,
             random: fastrand::Rng::with_seed(seed),
@@ -164,6 +166,7 @@ impl Deliveries {
             busy: HashSet::default(),
             taken: 0,
             ahead: BTreeSet::new(),
+            taken_before,
             paused_until: None,
             pauses: 0,
             is_gone: false,
@@ -182,6 +185,41 @@ impl Deliveries {
         let waiting = self.waiting.keys().next().copied();
         let batches = self.batches.values().filter_map(|batch| batch.events.first()).map(|event| event.seq);
         batches.chain(waiting).min().map_or(self.read_to, |first| first - 1)
+    }
+
+    /// What the endpoint has of the events behind [`settled_to`](Self::settled_to), as spans of numbers: between two of them is an
+    /// event that it does not have. Only the first of very many.
+    pub(crate) fn taken_ahead(&self) -> Vec<(u64, u64)> {
+        let mut spans = self.spans_of_this_start();
+        // What was not read again since the start is as it was.
+        spans.extend(self.taken_before.iter().filter(|(_, last)| *last > self.read_to).map(|(first, last)| {
+            let first = *first.max(&(self.read_to + 1));
+            (first, *last)
+        }));
+        spans.truncate(MOST_SPANS);
+        spans
+    }
+
+    fn spans_of_this_start(&self) -> Vec<(u64, u64)> {
+        if self.ahead.is_empty() {
+            return Vec::new();
+        }
+        let batches = self.batches.values().flat_map(|batch| batch.events.iter()).map(|event| event.seq);
+        let mut open: Vec<_> = batches.chain(self.waiting.keys().copied()).collect();
+        open.sort_unstable();
+        let mut open = open.into_iter().peekable();
+        let mut spans: Vec<(u64, u64)> = Vec::new();
+        for &seq in &self.ahead {
+            let mut is_behind_another = false;
+            while open.next_if(|open| *open < seq).is_some() {
+                is_behind_another = true;
+            }
+            match spans.last_mut().filter(|_| !is_behind_another) {
+                Some((_, last)) => *last = seq,
+                None => spans.push((seq, seq)),
+            }
+        }
+        spans
     }
 
     /// Up to here the endpoint may have got events, though not all of them.
@@ -246,8 +284,17 @@ impl Deliveries {
 
     /// These were read from the log, which goes up to `read_to` by now.
     pub(crate) fn take(&mut self, now: Instant, events: impl IntoIterator<Item = Event>, read_to: u64) {
-        self.waiting.extend(events.into_iter().map(|event| (event.seq, (now, event))));
+        for event in events {
+            let is_taken = self.taken_before.iter().any(|(first, last)| (*first..=*last).contains(&event.seq));
+            if is_taken {
+                self.ahead.insert(event.seq);
+            } else {
+                self.waiting.insert(event.seq, (now, event));
+            }
+        }
         self.read_to = self.read_to.max(read_to);
+        self.taken_before.retain(|(_, last)| *last > self.read_to);
+        self.forget_settled();
     }
 
     /// What is to be sent now, if anything. Ask again until there is nothing.
@@ -302,8 +349,7 @@ impl Deliveries {
             Answer::Taken => {
                 self.free(&batch.events);
                 self.ahead.extend(batch.events.iter().map(|event| event.seq));
-                let settled_to = self.settled_to();
-                self.ahead = self.ahead.split_off(&settled_to.saturating_add(1));
+                self.forget_settled();
                 self.taken += 1;
                 self.paused_until = None;
                 self.pauses = 0;
@@ -343,6 +389,12 @@ impl Deliveries {
                 self.keep(now, id, batch, delay);
             }
         }
+    }
+
+    /// What was taken ahead and is settled by now is as any other event.
+    fn forget_settled(&mut self) {
+        let settled_to = self.settled_to();
+        self.ahead = self.ahead.split_off(&settled_to.saturating_add(1));
     }
 
     /// The events that go out together now. What has to wait for another batch has those of its keys wait too.
@@ -465,6 +517,8 @@ const SPREAD: f64 = 0.1;
 const MOST_AT_ONCE: usize = 16;
 /// So many events that the endpoint gets are read ahead of what is settled, taken or not.
 const MOST_OPEN: usize = 10_000;
+/// So many spans of events that were taken ahead are kept.
+const MOST_SPANS: usize = 1024;
 /// The standard wants bodies below 20 kB. One event alone may be larger.
 const MOST_BYTES: usize = 18_000;
 /// Whoever has failed for so long is failing: at the end of the schedule.
@@ -494,7 +548,7 @@ mod tests {
     }
 
     fn deliveries(most: usize) -> Deliveries {
-        Deliveries::new(Batching { most, wait: Duration::from_millis(200) }, 0, 7)
+        Deliveries::new(Batching { most, wait: Duration::from_millis(200) }, 0, Vec::new(), 7)
     }
 
     fn seqs(delivery: &Delivery) -> Vec<u64> {
@@ -816,15 +870,53 @@ mod tests {
     }
 
     #[test]
+    fn what_overtook_another_event_is_not_sent_again_after_a_restart() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        let log = || (1..=12_u64).filter(|seq| seq % 4 > 0).map(|seq| event(seq, seq, None));
+        all.take(start, log(), 12);
+        let bad = |seqs: &[u64]| if [2, 7].contains(&seqs[0]) { Answer::Refused } else { Answer::Taken };
+        answer_all(&mut all, start, bad);
+        assert_eq!((all.settled_to(), all.taken_ahead()), (1, vec![(3, 6), (9, 11)]));
+        let mut all = Deliveries::new(all.batching, all.settled_to(), all.taken_ahead(), 7);
+        // It is stopped before it has read all of that again.
+        all.take(start, log().filter(|event| (2..=5).contains(&event.seq)), 5);
+        assert_eq!((all.settled_to(), all.taken_ahead()), (1, vec![(3, 5), (6, 6), (9, 11)]));
+        let mut all = Deliveries::new(all.batching, all.settled_to(), all.taken_ahead(), 7);
+        all.take(start, log().filter(|event| event.seq > 1), 12);
+        assert_eq!(all.room(), MOST_OPEN - 8, "they count as before");
+        assert_eq!(answer_all(&mut all, start, |_| Answer::Taken), [2, 7]);
+        assert_eq!((all.settled_to(), all.taken_ahead()), (12, vec![]));
+    }
+
+    #[test]
+    fn of_what_overtook_very_many_events_only_the_first_part_is_kept() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=4 * MOST_SPANS as u64).map(|seq| event(seq, seq, None)), 4 * MOST_SPANS as u64);
+        answer_all(&mut all, start, |seqs| if seqs[0] % 2 == 1 { Answer::Refused } else { Answer::Taken });
+        let spans = all.taken_ahead();
+        assert_eq!((spans.len(), spans[0], spans[MOST_SPANS - 1]), (MOST_SPANS, (2, 2), (2048, 2048)));
+    }
+
+    #[test]
     fn in_any_weather_everything_comes_in_order_and_nothing_is_left_out() {
         for seed in 0..60 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut all = deliveries(random.usize(1..8));
             let (mut now, mut last, mut open) = (Instant::now(), 0, Vec::<Delivery>::new());
             let mut taken: Vec<Event> = Vec::new();
-            let mut of_all = Vec::new();
+            let mut of_all: Vec<Event> = Vec::new();
             while last < 300 || all.settled_to() < last {
-                if last < 300 && random.u8(0..4) == 0 {
+                if random.u8(0..30) == 0 {
+                    // It starts again, and nobody knows what became of what was on its way.
+                    all = Deliveries::new(all.batching, all.settled_to(), all.taken_ahead(), seed);
+                    open.clear();
+                }
+                if all.read_to() < last {
+                    let to = (all.read_to() + random.u64(1..20)).min(last);
+                    let is_read = |event: &&Event| (all.read_to() + 1..=to).contains(&event.seq);
+                    let page: Vec<_> = of_all.iter().filter(is_read).cloned().collect();
+                    all.take(now, page, to);
+                } else if last < 300 && random.u8(0..4) == 0 {
                     let count = random.u64(1..20);
                     let mut new = Vec::new();
                     for seq in (last + 1..=last + count).filter(|seq| seq % 5 > 0) {

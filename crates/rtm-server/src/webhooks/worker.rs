@@ -8,7 +8,7 @@ use std::{
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use rtm_core::{EventAnswer, EventPage, EventTypes, Latencies};
+use rtm_core::{EventAnswer, EventPage, EventTypes, Latencies, store::AcceptedEvents};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -137,6 +137,8 @@ struct Worker {
     pages: Pages,
     /// What is kept: up to where the endpoint has all events, and whether it is paused.
     kept: (u64, bool),
+    /// What it has of the events behind that, as far as it is known to be kept.
+    kept_ahead: Option<Vec<(u64, u64)>>,
     /// What is sent up to this event may have been sent before: an operator wants it so.
     replayed_to: u64,
     /// Nothing is sent until all that is on its way is answered, since nothing is to be on its way twice.
@@ -281,20 +283,23 @@ impl Worker {
             return;
         }
         loop {
-            let Some(Start { kept, is_paused }) = wait_for_home(&webhook, &project, &mut orders).await else { return };
+            let start = wait_for_home(&webhook, &project, &mut orders).await;
+            let Some(Start { kept, taken_ahead, is_paused }) = start else { return };
             let (after, _) = kept;
             let writer = Writer { epoch: Some(epoch(&project).await), ..webhook.writer.clone() };
             let config = &webhook.config;
             let batching = Batching { most: config.batch_max, wait: config.batch_wait };
             let mut worker = Self {
                 pages: Pages::start(&project, webhook.types(), after),
-                deliveries: Deliveries::new(batching, after, seed),
+                deliveries: Deliveries::new(batching, after, taken_ahead, seed),
                 on_their_way: FuturesUnordered::new(),
                 webhook: Arc::clone(&webhook),
                 project: Arc::clone(&project),
                 orders,
                 writer,
                 kept,
+                // The cursor has been written since.
+                kept_ahead: Some(Vec::new()),
                 replayed_to: 0,
                 draining: Draining::default(),
             };
@@ -461,7 +466,7 @@ impl Worker {
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };
         self.replayed_to = self.replayed_to.max(self.deliveries.sent_to());
         self.pages = Pages::start(&self.project, self.webhook.types(), after);
-        self.deliveries = Deliveries::new(batching, after, after);
+        self.deliveries = Deliveries::new(batching, after, Vec::new(), after);
         if is_paused {
             self.deliveries.pause();
         }
@@ -485,24 +490,42 @@ impl Worker {
         let settled_to = self.deliveries.settled_to();
         // What is to be sent again is so after a restart too.
         let settled_to = self.draining.replay_after.map_or(settled_to, |after| after.min(settled_to));
-        let here @ (settled_to, is_paused) = (settled_to, self.deliveries.is_paused());
-        if here == self.kept {
+        let here = (settled_to, self.deliveries.is_paused());
+        let name = self.webhook.cursor();
+        if here != self.kept && !self.keep_cursor(&name, here).await {
             return;
         }
-        let name = self.webhook.cursor();
+        let ahead = match self.draining.replay_after {
+            Some(_) => Vec::new(),
+            None => self.deliveries.taken_ahead(),
+        };
+        if self.kept_ahead.as_ref() == Some(&ahead) {
+            return;
+        }
+        let cursor = self.project.event_cursor(&name).revision;
+        let accepted = AcceptedEvents { cursor, spans: ahead.clone() };
+        let is_kept = self.project.keep_accepted_events(&name, accepted).await;
+        self.kept_ahead = is_kept.then_some(ahead);
+    }
+
+    /// Says whether the cursor is kept.
+    async fn keep_cursor(&mut self, name: &str, here: (u64, bool)) -> bool {
         for _ in 0..2 {
-            let from = self.project.event_cursor(&name);
-            match self.project.move_event_cursor(&name, from, settled_to, is_paused).await {
+            let from = self.project.event_cursor(name);
+            match self.project.move_event_cursor(name, from, here.0, here.1).await {
                 Some(Ok(EventAnswer::Moved(_))) => {
                     self.kept = here;
-                    return;
+                    // What is kept beside it belongs to the cursor of before.
+                    self.kept_ahead.take_if(|ahead| !ahead.is_empty());
+                    return true;
                 }
                 // Known from now on: once more.
                 Some(Ok(_)) => {}
                 // It is tried again soon.
-                _ => return,
+                _ => return false,
             }
         }
+        false
     }
 }
 
@@ -566,6 +589,8 @@ async fn claim(webhook: &Webhook, project: &Arc<Project>, orders: &mut mpsc::Unb
 struct Start {
     /// What the store has of it.
     kept: (u64, bool),
+    /// What it has of the events behind that.
+    taken_ahead: Vec<(u64, u64)>,
     is_paused: bool,
 }
 
@@ -591,7 +616,7 @@ async fn wait_for_home(
                 if !was_away || Instant::now() >= since + timeout + KEEP_EVERY * 2 {
                     Some(first(webhook, project).await)
                 } else {
-                    take_new(&cursor, project).await
+                    take_new(&cursor, project).await.map(|kept| (kept, Vec::new()))
                 }
             }
             false => {
@@ -599,8 +624,8 @@ async fn wait_for_home(
                 None
             }
         };
-        if let Some(kept) = kept {
-            return Some(Start { kept, is_paused: is_paused.unwrap_or(kept.1) });
+        if let Some((kept, taken_ahead)) = kept {
+            return Some(Start { kept, taken_ahead, is_paused: is_paused.unwrap_or(kept.1) });
         }
         tokio::select! {
             order = orders.recv() => match order {
@@ -639,16 +664,21 @@ async fn epoch(project: &Arc<Project>) -> Arc<str> {
     }
 }
 
-/// Where an endpoint begins: where it was, or with what happens from now on; and whether it is paused. What another node has
-/// written counts too.
-async fn first(webhook: &Webhook, project: &Arc<Project>) -> (u64, bool) {
+/// Where an endpoint begins: where it was, or with what happens from now on; and whether it is paused; and what it has behind that.
+/// What another node has written counts too.
+async fn first(webhook: &Webhook, project: &Arc<Project>) -> ((u64, bool), Vec<(u64, u64)>) {
     let name = webhook.cursor();
     loop {
         let from = project.event_cursor(&name);
         let after = if from.revision.0 > 0 { Some(from.read.0) } else { last_number(project).await.ok() };
-        if let Some(after) = after {
+        if let Some(after) = after
+            && let Some(accepted) = project.accepted_events(&name).await
+        {
             match project.move_event_cursor(&name, from, after, from.is_paused).await {
-                Some(Ok(EventAnswer::Moved(_))) => return (after, from.is_paused),
+                Some(Ok(EventAnswer::Moved(_))) => {
+                    let is_of_cursor = accepted.cursor == from.revision;
+                    return ((after, from.is_paused), if is_of_cursor { accepted.spans } else { Vec::new() });
+                }
                 Some(Ok(_)) => continue,
                 _ => {}
             }

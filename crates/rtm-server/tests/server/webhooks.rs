@@ -5,7 +5,10 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -351,6 +354,35 @@ async fn after_a_restart_an_endpoint_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn after_a_restart_what_overtook_a_rejected_event_does_not_come_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let is_repaired = Arc::new(AtomicBool::new(false));
+    let takes_all = Arc::clone(&is_repaired);
+    let mut endpoint = Endpoint::start(move |events| {
+        let is_bad = events.iter().any(|event| is(event, "user.online", "alice"));
+        if is_bad && !takes_all.load(Ordering::SeqCst) { 400 } else { 204 }
+    })
+    .await;
+    let server = server_with_webhooks(Some(directory.path()), vec![endpoint.webhook("one")]).await;
+    comes_and_goes(&server, "alice", "hall").await;
+    comes_and_goes(&server, "bob", "room").await;
+    endpoint.until_taken("session.ended", "bob").await;
+    server.shutdown().await;
+    let before = endpoint.taken();
+    is_repaired.store(true, Ordering::SeqCst);
+    let server = server_with_webhooks(Some(directory.path()), vec![endpoint.webhook("one")]).await;
+    comes_and_goes(&server, "carol", "room").await;
+    endpoint.until_taken("session.ended", "carol").await;
+    endpoint.until_taken("session.ended", "alice").await;
+    let taken = endpoint.taken();
+    let again: Vec<_> = taken[before.len()..].iter().filter(|event| before.contains(event)).collect();
+    assert!(again.is_empty(), "{again:?}");
+    for user in ["alice", "bob", "carol"] {
+        assert_eq!(taken.iter().filter(|event| is(event, "user.online", user)).count(), 1, "{user}");
+    }
+}
+
+#[tokio::test]
 async fn no_other_event_has_the_name_of_one_whatever_becomes_of_the_log() {
     for batch_max in [1, 10] {
         let directory = tempfile::tempdir().unwrap();
@@ -658,10 +690,10 @@ async fn a_new_endpoint_begins_with_what_happens_from_then_on() {
 #[cfg(feature = "admin")]
 #[tokio::test]
 async fn an_operator_sees_endpoints_and_has_events_sent_again() {
-    let was_asked = std::sync::atomic::AtomicBool::new(false);
+    let was_asked = AtomicBool::new(false);
     let mut endpoint = Endpoint::start(move |events| {
         let is_bob = events.iter().any(|event| is(event, "user.online", "bob"));
-        if is_bob && !was_asked.swap(true, std::sync::atomic::Ordering::Relaxed) { 410 } else { 200 }
+        if is_bob && !was_asked.swap(true, Ordering::Relaxed) { 410 } else { 200 }
     })
     .await;
     let (server, admin, key) = server_with_key(rtm_server::AdminRole::Operate, endpoint.webhook("one")).await;
@@ -762,11 +794,10 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
 #[tokio::test]
 async fn a_repaired_endpoint_gets_at_once_what_it_did_not_take() {
     for order in ["test", "enable"] {
-        let is_broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let is_broken = Arc::new(AtomicBool::new(true));
         let broken = Arc::clone(&is_broken);
         // It asks for an hour, so nothing comes by itself while this test waits.
-        let mut endpoint =
-            Endpoint::start(move |_| if broken.load(std::sync::atomic::Ordering::Relaxed) { 503 } else { 200 }).await;
+        let mut endpoint = Endpoint::start(move |_| if broken.load(Ordering::Relaxed) { 503 } else { 200 }).await;
         let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
         let webhook = endpoint.webhook("one");
         let server = server_with(|config| {
@@ -795,7 +826,7 @@ async fn a_repaired_endpoint_gets_at_once_what_it_did_not_take() {
             assert_eq!(call("POST", "/one/test").await["taken"], false, "it is not repaired yet");
             assert!(endpoint.taken().is_empty());
         }
-        is_broken.store(false, std::sync::atomic::Ordering::Relaxed);
+        is_broken.store(false, Ordering::Relaxed);
         let answer = call("POST", &format!("/one/{order}")).await;
         assert!(answer["taken"] == true || answer["done"] == true, "{order}: {answer}");
         endpoint.until_taken("session.ended", "alice").await;
@@ -804,10 +835,10 @@ async fn a_repaired_endpoint_gets_at_once_what_it_did_not_take() {
 
 #[tokio::test]
 async fn what_concerns_a_user_comes_in_order_under_whatever_name_it_stands() {
-    let was_asked = std::sync::atomic::AtomicBool::new(false);
+    let was_asked = AtomicBool::new(false);
     let mut endpoint = Endpoint::start(move |events| {
         let is_first = is(&events[0], "session.started", "alice");
-        if is_first && !was_asked.swap(true, std::sync::atomic::Ordering::Relaxed) { 500 } else { 200 }
+        if is_first && !was_asked.swap(true, Ordering::Relaxed) { 500 } else { 200 }
     })
     .await;
     let mut webhook = endpoint.webhook("one");
