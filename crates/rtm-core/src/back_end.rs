@@ -52,6 +52,8 @@ struct Pending {
     origin: Origin,
     /// How many things are yet to be kept, or to come somewhere.
     promises: u32,
+    /// Another node stores it, and says what comes of that.
+    is_being_stored: bool,
     result: Option<Result<Answer, Refusal>>,
 }
 
@@ -95,7 +97,7 @@ impl BackEnd {
     pub(super) fn begin(&mut self, until: Instant, origin: Origin) -> Asker {
         self.last_request += 1;
         let asker = self.asker(self.last_request);
-        self.open.insert(asker.request, Pending { origin, promises: 0, result: None });
+        self.open.insert(asker.request, Pending { origin, promises: 0, is_being_stored: false, result: None });
         self.due.push_back((until, asker.request));
         asker
     }
@@ -132,9 +134,19 @@ impl BackEnd {
     /// A session has a message. Whoever does not wait for its device is answered.
     pub(super) fn placed(&mut self, request: RequestId) {
         let asker = self.asker(request.0);
-        let waits_not = |pending: &mut Pending| matches!(pending.origin, Origin::Peer { waits: false, .. });
+        let waits_not = |pending: &mut Pending| {
+            matches!(pending.origin, Origin::Peer { waits: false, .. }) && !pending.is_being_stored
+        };
         if self.pending(asker).is_some_and(waits_not) {
             self.finish(asker, Ok(Answer::SendMessageToPeer(SendOutcome::Delivered)));
+        }
+    }
+
+    /// Another node stores a message, since its receiver is not there.
+    pub(super) fn stores(&mut self, request: RequestId) {
+        let asker = self.asker(request.0);
+        if let Some(pending) = self.pending(asker) {
+            pending.is_being_stored = true;
         }
     }
 
@@ -191,7 +203,7 @@ impl BackEnd {
                 Some(_) if until > now => break,
                 _ => drop(self.due.pop_front()),
             }
-            if let Some(Pending { origin, promises, result }) = self.open.remove(&request) {
+            if let Some(Pending { origin, promises, result, .. }) = self.open.remove(&request) {
                 let is_open = promises > 0 && !matches!(result, Some(Err(_)));
                 let late = || Err(Refusal::new(ErrorKind::Failure, LATE));
                 all.push((origin, if is_open { Some(late()) } else { result }));

@@ -221,7 +221,7 @@ impl Core {
         self.receive(now, receiver, to, Asker { session: key, numbering, request }, store, event, deadline);
     }
 
-    /// A message for a user whose session is here.
+    /// A message for a user whose session is here. Says whether it was to be stored at once, since that has no place for it.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is used once, and a struct of them would be made for this call"
@@ -235,23 +235,26 @@ impl Core {
         store: bool,
         event: SharedEvent,
         deadline: Instant,
-    ) {
-        let Some(session) = self.hub.sessions.get(key) else { return };
+    ) -> bool {
+        let Some(session) = self.hub.sessions.get(key) else { return false };
         let (is_there, takes_binary) = (session.is_there(), session.terms.abilities().binary);
         let is_binary =
             matches!(event.event(), Event::MessageFromPeer(PeerMessage { message: RtmMessage::Binary(_), .. }));
         if is_binary && is_there && !takes_binary {
-            return self.settle_message(asker, &event, Err(ErrorKind::IncompatibleMessage.into()));
+            self.settle_message(asker, &event, Err(ErrorKind::IncompatibleMessage.into()));
+            return false;
         }
         let bytes = event_bytes(event.event());
         if is_there && self.hub.has_room(key, bytes) {
             let note = Note::Receipt { asker, deadline, store };
-            return self.push_message(key, Queued { event, note, bytes });
+            self.push_message(key, Queued { event, note, bytes });
+            return false;
         }
         if store {
             self.store_what_waits(now, to);
         }
         self.store_or_give_up(now, to, asker, store, &event, None);
+        store
     }
 
     /// Messages from a session on another node to a user.
@@ -284,7 +287,11 @@ impl Core {
                     let session = *sender_key.get_or_insert_with(|| self.hub.sender_key(now.instant, lane, from));
                     let asker = Asker { session, numbering, request };
                     let event = SharedEvent::for_one(Event::MessageFromPeer(message));
-                    self.receive(now, key, &to, asker, store, event, now.instant + within);
+                    if self.receive(now, key, &to, asker, store, event, now.instant + within)
+                        && let Some(edge) = &mut self.edge
+                    {
+                        edge.tell_storing(lane, request);
+                    }
                 }
             }
             placed = Some((n, drops_repeats));

@@ -282,6 +282,7 @@ fn examples() -> Vec<ProjectParcel> {
             hops: 1,
         })),
         ProjectParcel::DeliverRuns(vec![run("b", 1..3), run("c", 3..4)]),
+        ProjectParcel::Storing { session: SESSION, request: RequestId(300) },
     ]
 }
 

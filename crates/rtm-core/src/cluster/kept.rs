@@ -204,11 +204,15 @@ fn workers_of(number: u16) -> u16 {
 }
 
 /// The newest version of what nodes say that this code understands. Since version 2, `ProjectParcel::Placed` speaks of all
-/// messages up to one, and there is `ProjectParcel::Delivered`. Since version 3, there is `ProjectParcel::DeliverRuns`.
-pub const PROTO: u16 = 3;
+/// messages up to one, and there is `ProjectParcel::Delivered`. Since version 3, there is `ProjectParcel::DeliverRuns`,
+/// and since version 4 `ProjectParcel::Storing`.
+pub const PROTO: u16 = 4;
 
 /// The first version that knows these parcels.
 pub(crate) const PROTO_OF_MANY: u16 = 2;
 
 /// The first version that knows that one.
 pub(crate) const PROTO_OF_RUNS: u16 = 3;
+
+/// The first version that knows that one.
+pub(crate) const PROTO_OF_STORING: u16 = 4;

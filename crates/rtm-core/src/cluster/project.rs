@@ -12,7 +12,7 @@ use super::{
     calls::{CallMessage, CallOutcome},
     channels::{ChannelParcel, HomeParcel},
     gateway::GatewayWord,
-    kept::{PROTO_OF_MANY, PROTO_OF_RUNS},
+    kept::{PROTO_OF_MANY, PROTO_OF_RUNS, PROTO_OF_STORING},
     post::Ticket,
     presence::PresenceParcel,
     view::NodeId,
@@ -179,6 +179,14 @@ pub enum ProjectParcel {
     Delivered(Box<Delivered>),
     /// Messages for users whose sessions are there: the same as a [`Deliver`](Self::Deliver) for each, in order.
     DeliverRuns(Vec<LaneRun>),
+    /// The message of this request of a back end is being stored there: what becomes of it follows, also where nobody waits for the
+    /// receiver's device. It comes before it is said that the message is [placed](Self::Placed).
+    Storing {
+        /// What stands for the back ends of the node that is told so.
+        session: SessionId,
+        /// The request.
+        request: RequestId,
+    },
 }
 
 impl ProjectParcel {
@@ -196,6 +204,7 @@ impl ProjectParcel {
         match self {
             Self::DeliverRuns(_) => PROTO_OF_RUNS,
             Self::Delivered(_) => PROTO_OF_MANY,
+            Self::Storing { .. } => PROTO_OF_STORING,
             _ => 1,
         }
     }

@@ -75,6 +75,7 @@ enums! {
         22 ForgetUser { user_id }
         23 Delivered(delivered)
         24 DeliverRuns(runs)
+        25 Storing { session request }
     }
     Verdict {
         0 NotHere

@@ -70,6 +70,11 @@ impl Core {
                 let answer = LaneAnswer::Placed { drops_repeats };
                 self.lane_answered(now, from, Numbered { session, sender: &user_id, to: &to, n }, answer);
             }
+            ProjectParcel::Storing { session, request } => {
+                if self.hub.back_end.id == session {
+                    self.hub.back_end.stores(request);
+                }
+            }
             ProjectParcel::NotHere { session, user_id, to, n } => {
                 self.lane_answered(now, from, Numbered { session, sender: &user_id, to: &to, n }, LaneAnswer::NotHere);
             }

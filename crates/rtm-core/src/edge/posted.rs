@@ -7,9 +7,10 @@ use rtm_codec::{ChannelId, MessageId, PeerMessage, RequestId, SendOutcome, Sessi
 use crate::{
     HttpId,
     arena::SessionKey,
+    back_end::node_of_back_end,
     cluster::{
         ChannelParcel, ChannelWord, Deliver, Delivered, LaneRun, MessageOutcome, NodeId, PROTO_OF_MANY, PROTO_OF_RUNS,
-        Posting, PresenceParcel, ProjectParcel, RunMessage, Ticket, View,
+        PROTO_OF_STORING, Posting, PresenceParcel, ProjectParcel, RunMessage, Ticket, View,
     },
     delivery::Numbered,
     edge::Edge,
@@ -170,6 +171,14 @@ impl Edge {
         }
         let (user_id, to) = (sender.clone(), to.clone());
         self.tell(node, ProjectParcel::Placed { session, user_id, to, n, drops_repeats });
+    }
+
+    /// Tells the node of a back end that a message of its is being stored here.
+    pub(crate) fn tell_storing(&mut self, session: SessionId, request: RequestId) {
+        let node = node_of_back_end(&self.view, session).filter(|node| self.knows(node, PROTO_OF_STORING)).cloned();
+        if let Some(node) = node {
+            self.tell(&node, ProjectParcel::Storing { session, request });
+        }
     }
 
     /// Whether both this node and another one speak this version or a newer one.

@@ -4,7 +4,7 @@ use rtm_codec::{
     Refusal, Text, Token,
     anyrtc::rest::{PeerMessageCode, RestAnswer, RestCall, RestChannelMessage, RestPeerMessage},
 };
-use rtm_core::{HttpId, RestCaller};
+use rtm_core::{HttpId, RestCaller, cluster::PROTO};
 
 use crate::harness::*;
 
@@ -206,6 +206,43 @@ fn what_is_nowhere_for_certain_is_no_success() {
             assert_eq!(refused.kind, rtm_codec::ErrorKind::Failure, "{is_online}, {waits}");
         }
     }
+}
+
+#[test]
+fn what_another_node_stores_is_answered_when_that_has_stored_it_or_has_not() {
+    for (fails, is_old) in [(false, false), (true, false), (false, true)] {
+        let mut world = World::of_versions(&[PROTO, if is_old { PROTO - 1 } else { PROTO }]);
+        let bob = world.login(1, "bob");
+        world.cut(bob);
+        // Its session waits for it on its node, though it is offline.
+        world.advance(secs(40));
+        world.is_store_held = true;
+        let id = start(&mut world, 0, to_bob("stored", false));
+        let early = answer(&mut world, 0, id);
+        if is_old {
+            assert_eq!(early, SENT, "a node of before says nothing of the store");
+            continue;
+        }
+        assert_eq!(early, None, "it is not stored yet");
+        (world.is_store_held, world.seems_to_fail) = (false, fails);
+        world.pump();
+        match fails {
+            true => assert!(answer(&mut world, 0, id).unwrap().is_err()),
+            false => assert_eq!(answer(&mut world, 0, id), SENT),
+        }
+    }
+}
+
+#[test]
+fn what_another_node_does_not_store_in_time_is_no_success() {
+    let mut world = World::new(2);
+    let bob = world.login(1, "bob");
+    world.cut(bob);
+    world.advance(secs(40));
+    world.is_store_held = true;
+    let id = start(&mut world, 0, to_bob("lost", false));
+    world.advance(secs(10));
+    assert!(answer(&mut world, 0, id).unwrap().is_err());
 }
 
 #[test]
