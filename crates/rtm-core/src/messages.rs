@@ -99,9 +99,9 @@ impl Core {
             Note::Receipt { deadline, .. } => session.receipts.expect(deadline, &session.stream),
             _ => false,
         };
-        match session.mail.is_read() {
-            true => self.hub.push(key, queued),
-            false => session.mail.hold(queued),
+        match session.mail.holds() {
+            false => self.hub.push(key, queued),
+            true => session.mail.hold(queued),
         }
         if is_due_earlier {
             self.hub.arm(key);

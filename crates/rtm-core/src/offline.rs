@@ -47,8 +47,9 @@ enum Reading {
     Done,
     /// The client is to fetch them itself until then. Nothing waits for that.
     Awaited { until: Instant },
-    /// A page is being read.
-    Loading,
+    /// A page is being read. What comes meanwhile waits behind it if it has to be later. It has not where later ones have come
+    /// already: it would only wait for a store that may not answer.
+    Loading { holds: bool },
     /// There may be more after this one, to be read when every event of the stream before this number is received.
     Paused { after: Place, until: u64 },
     /// Something was stored while the session had no connection and no room: to be read when the client is back.
@@ -90,9 +91,21 @@ impl Mail {
         }
     }
 
-    /// Whether no message has to wait for older, stored ones.
-    pub(super) fn is_read(&self) -> bool {
+    /// Whether a message that comes now has to wait for older, stored ones.
+    pub(super) fn holds(&self) -> bool {
+        !matches!(self.reading, Reading::Done | Reading::Awaited { .. } | Reading::Loading { holds: false })
+    }
+
+    /// Whether no stored message is going to be an event.
+    fn is_read(&self) -> bool {
         matches!(self.reading, Reading::Done | Reading::Awaited { .. })
+    }
+
+    /// What is being read is older than what comes from now on.
+    fn hold_what_comes(&mut self) {
+        if let Reading::Loading { holds } = &mut self.reading {
+            *holds = true;
+        }
     }
 
     /// A message has to wait until older ones are read.
@@ -122,13 +135,15 @@ impl Mail {
         let has_held = !self.held.is_empty();
         self.held.clear();
         self.held_bytes = 0;
-        self.reads_again = self.reading == Reading::Loading;
-        self.begins_anew |= self.reading == Reading::Loading && has_held;
+        let is_loading = matches!(self.reading, Reading::Loading { .. });
+        self.reads_again = is_loading;
+        self.begins_anew |= is_loading && has_held;
+        self.hold_what_comes();
         // Later messages may find room again: they wait behind what is stored now.
         let is_due = match self.reading {
             Reading::Done => !client_fetches,
             Reading::Paused { .. } => has_held,
-            Reading::Awaited { .. } | Reading::Loading | Reading::Due => false,
+            Reading::Awaited { .. } | Reading::Loading { .. } | Reading::Due => false,
         };
         if is_due {
             self.reading = Reading::Due;
@@ -137,7 +152,8 @@ impl Mail {
 
     /// What was left out of the reading under way is to be read after it.
     pub(super) fn read_again(&mut self) {
-        self.reads_again = matches!(self.reading, Reading::Loading | Reading::Paused { .. });
+        self.reads_again = matches!(self.reading, Reading::Loading { .. } | Reading::Paused { .. });
+        self.hold_what_comes();
     }
 
     /// A connection begins: what it missed may have come between, and the numbers of the stream, which now ends with
@@ -150,7 +166,7 @@ impl Mail {
 
     /// Stored messages were received, and will be removed.
     fn remember_removed(&mut self, places: &[Place], is_in_cluster: bool) {
-        if self.reading == Reading::Loading || is_in_cluster {
+        if matches!(self.reading, Reading::Loading { .. }) || is_in_cluster {
             self.removed.extend_from_slice(places);
         }
         if is_in_cluster && self.removed.len() > REMEMBERED {
@@ -166,7 +182,7 @@ impl Mail {
             reading: match self.reading {
                 // A session is packed without its connection.
                 Reading::Done | Reading::Awaited { .. } => ReadingV1::Done,
-                Reading::Loading => return None,
+                Reading::Loading { .. } => return None,
                 Reading::Paused { after, until } => ReadingV1::Paused { after: after.0, until },
                 Reading::Due => ReadingV1::Due,
             },
@@ -274,8 +290,8 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         match session.mail.reading {
             Reading::Done if session.terms.abilities().fetches_stored => session.mail.await_fetch(now.instant),
-            Reading::Done | Reading::Due => self.load_page(now, key, None),
-            Reading::Awaited { .. } | Reading::Loading | Reading::Paused { .. } => {}
+            Reading::Done | Reading::Due => self.load_page(now, key, None, true),
+            Reading::Awaited { .. } | Reading::Loading { .. } | Reading::Paused { .. } => {}
         }
     }
 
@@ -284,12 +300,13 @@ impl Core {
     pub(super) fn end_fetching(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         if session.mail.fetch_by().is_some_and(|until| until <= now.instant) {
-            self.load_page(now, key, None);
+            // What came so far has not waited for them either.
+            self.load_page(now, key, None, false);
         }
     }
 
-    /// More may be stored for a session's user than it has read.
-    pub(super) fn read_once_more(&mut self, now: Now, key: SessionKey) {
+    /// More may be stored for a session's user than it has read: `is_told` if somebody says so.
+    pub(super) fn read_once_more(&mut self, now: Now, key: SessionKey, is_told: bool) {
         let is_given = !self.http.handed_out.places(key).is_empty();
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let is_connected = session.conn.is_some();
@@ -300,9 +317,14 @@ impl Core {
                 session.mail.await_fetch(now.instant);
                 self.hub.arm(key);
             }
-            Reading::Done if is_connected => self.load_page(now, key, None),
+            Reading::Done if is_connected => self.load_page(now, key, None, is_told),
             Reading::Done if !session.terms.abilities().fetches_stored => session.mail.reading = Reading::Due,
-            Reading::Loading => session.mail.reads_again = true,
+            Reading::Loading { .. } => {
+                session.mail.reads_again = true;
+                if is_told {
+                    session.mail.hold_what_comes();
+                }
+            }
             // It reads more in any case.
             Reading::Done | Reading::Awaited { .. } | Reading::Paused { .. } | Reading::Due => {}
         }
@@ -316,15 +338,15 @@ impl Core {
             && let Reading::Paused { after, until } = session.mail.reading
             && session.stream.first() >= until
         {
-            self.load_page(now, key, Some(after));
+            self.load_page(now, key, Some(after), true);
         }
     }
 
     #[inline(never)]
-    fn load_page(&mut self, now: Now, key: SessionKey, after: Option<Place>) {
+    fn load_page(&mut self, now: Now, key: SessionKey, after: Option<Place>, holds: bool) {
         let Some(to) = self.user_id_of(key) else { return };
         if let Some(session) = self.hub.sessions.get_mut(key) {
-            session.mail.reading = Reading::Loading;
+            session.mail.reading = Reading::Loading { holds };
             if self.edge.is_none() {
                 session.mail.removed.clear();
             }
@@ -352,7 +374,7 @@ impl Core {
     pub(super) fn offline_loaded(&mut self, now: Now, key: SessionKey, mut messages: Vec<(Place, StoredMessage)>) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         if std::mem::take(&mut session.mail.begins_anew) {
-            return self.load_page(now, key, None);
+            return self.load_page(now, key, None, true);
         }
         if !session.mail.unremoved.is_empty() {
             // The page before could come again, and together they are more than a client recognises.
@@ -419,9 +441,10 @@ impl Core {
             session.mail.reading = Reading::Paused { after, until: session.stream.end() };
             return self.continue_offline(now, key);
         }
+        let holds = session.mail.holds();
         session.mail.reading = Reading::Done;
         if std::mem::take(&mut session.mail.reads_again) {
-            return self.load_page(now, key, last);
+            return self.load_page(now, key, last, holds);
         }
         session.mail.held_bytes = 0;
         for queued in std::mem::take(&mut session.mail.held) {

@@ -146,7 +146,7 @@ impl Core {
     /// Something was stored for a user that may have read before. One whose session moves reads when it has moved.
     pub(super) fn read_stored_again(&mut self, now: Now, user_id: &UserId) {
         if let Some(key) = self.session_of(user_id) {
-            self.read_once_more(now, key);
+            self.read_once_more(now, key, true);
         }
     }
 
@@ -172,7 +172,7 @@ impl Core {
         if let Some(at) = next.filter(|_| !due.is_empty()) {
             self.arm_edge(at.max(now.instant + TOGETHER));
         }
-        due.into_iter().for_each(|(_, key)| self.read_once_more(now, key));
+        due.into_iter().for_each(|(_, key)| self.read_once_more(now, key, false));
         unanswered.into_iter().for_each(|(to, stored)| self.find_reader_of(&to, stored));
     }
 }

@@ -79,6 +79,32 @@ fn who_stored_a_message_may_be_killed_before_it_tells() {
 }
 
 #[test]
+fn nothing_waits_for_a_silent_store_to_read_once_more() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.advance(secs(10));
+    world.is_store_held = true;
+    world.advance(secs(10));
+    let sent = world.request(alice, to_peer(1, "bob", "live"));
+    world.pump();
+    assert_eq!(world.texts(bob), ["live"]);
+    assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+}
+
+#[test]
+fn nothing_waits_for_a_silent_store_where_a_client_did_not_fetch_in_time() {
+    let mut world = World::new(2);
+    let login = rtm_codec::Login { abilities: Wire::Vendor.abilities(), ..login_of("bob") };
+    let (alice, bob) = (world.login(0, "alice"), world.login_with(0, login));
+    world.is_store_held = true;
+    world.advance(secs(4));
+    let sent = world.request(alice, to_peer(1, "bob", "live"));
+    world.pump();
+    assert_eq!(world.texts(bob), ["live"]);
+    assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+}
+
+#[test]
 fn a_message_that_is_stored_is_not_overtaken_by_the_next_one() {
     let mut world = World::new(2);
     let (alice, sent, bob) = stored_after_the_login(&mut world);
