@@ -287,7 +287,9 @@ const NOT_TRUSTED: &str = "nats_tls.ca names whom to trust; the certificate has 
 const NOT_WANTED: &str = "nats_tls.client names the certificate to show: NATS may want one, or another";
 const OLDEST: (i64, i64) = (2, 12);
 const LEAST_PAYLOAD: usize = 64 * 1024;
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// A server that hangs is left after three of these without a word. A node that finds another one only after 9 s, which is as many
+/// renewals of its lease, is put out.
+const PING_EVERY: Duration = Duration::from_secs(1);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 /// What async-nats asks for itself: nothing that anybody waits for.
