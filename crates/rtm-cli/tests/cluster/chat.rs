@@ -1,22 +1,26 @@
-//! Users who chat without a pause, and the account of all that they sent: each message has come once, or its sender or its
-//! receiver was told otherwise.
+//! Users who chat without a pause. The [`account`] of all that they sent says whether each message has come.
+
+mod account;
+mod arrival;
+mod history;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream, stream::FuturesUnordered};
-use rtm_client::{ConnectionState, ErrorKind, PeerOnlineState, RtmEvent, SendMessageOptions, SendOutcome, Wire};
+use rtm_client::{ErrorKind, RtmError, RtmEvent, SendChannelMessageOptions, SendMessageOptions, SendOutcome};
 use tokio::{
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
+pub(crate) use self::account::{Account, Faults};
+use self::{arrival::has_all_that_was_stored, history::Histories};
 use crate::{
     nodes::Nodes,
     rolling::{name, partner, wire},
@@ -28,6 +32,15 @@ pub(crate) struct Chat {
     users: Vec<User>,
     talkers: Vec<JoinHandle<Vec<Sent>>>,
     is_over: Arc<AtomicBool>,
+    begun: Instant,
+    reached: Arc<[Reached; USERS]>,
+}
+
+/// When that message of a user was sent that is the latest one to be delivered, in milliseconds since the chat began.
+#[derive(Debug, Default)]
+struct Reached {
+    peer: AtomicU64,
+    room: AtomicU64,
 }
 
 /// What a user sent, and what was said of it.
@@ -35,9 +48,9 @@ pub(crate) struct Chat {
 struct Sent {
     to: To,
     n: usize,
-    /// When it was sent, since the chat began.
-    #[allow(dead_code, reason = "it is shown where something is wrong")]
+    /// When it was sent and when its sender was answered, since the chat began.
     at: Duration,
+    answered: Duration,
     outcome: Outcome,
 }
 
@@ -58,55 +71,24 @@ enum Outcome {
     Failed(ErrorKind),
 }
 
-/// What came to a user, in order.
-#[derive(Debug)]
-enum Item {
-    Text {
-        from: usize,
-        to: To,
-        n: usize,
-        is_stored: bool,
-    },
-    Gap {
-        is_of_room: bool,
-    },
-    Cut,
-    /// This user is offline, or has left the room, it was told.
-    Away(usize),
-}
-
-/// What went wrong, with a few cases of each.
-#[derive(Debug, Default)]
-pub(crate) struct Faults(BTreeMap<&'static str, (usize, Vec<String>)>);
-
-impl Faults {
-    pub(crate) fn add(&mut self, what: &'static str, case: impl FnOnce() -> String) {
-        let (count, cases) = self.0.entry(what).or_default();
-        *count += 1;
-        if cases.len() < 5 {
-            cases.push(case());
+impl Outcome {
+    fn of_peer(answer: Result<SendOutcome, RtmError>) -> Self {
+        match answer {
+            Ok(SendOutcome::Delivered) => Self::Delivered,
+            Ok(SendOutcome::Stored) => Self::Stored,
+            Ok(_) => Self::NotReceived,
+            Err(error) => Self::Failed(error.kind()),
         }
     }
 
-    pub(crate) fn are_none(&self) -> bool {
-        self.0.is_empty()
+    fn of_room(answer: Result<(), RtmError>) -> Self {
+        answer.map_or_else(|error| Self::Failed(error.kind()), |()| Self::Delivered)
     }
 }
 
-/// What a chat came to.
-#[derive(Debug)]
-pub(crate) struct Account {
-    faults: Faults,
-    /// How many messages had which outcome.
-    outcomes: BTreeMap<Outcome, usize>,
-    /// Whose connection was lost.
-    cut: BTreeSet<usize>,
-    /// Who was told of gaps.
-    gaps: BTreeSet<usize>,
-}
-
 impl Chat {
-    /// A few dozen users, half of them on each wire, who know all three nodes, begin at any, and meet in rooms.
+    /// A few dozen users, half of them on each wire, who know all three nodes, begin at any, and meet in rooms. All reach each
+    /// other.
     pub(crate) async fn start(nodes: &Nodes) -> Self {
         let logins = (0..USERS).map(|number| {
             let gateways = nodes.gateways(&[0, 1, 2]);
@@ -117,11 +99,44 @@ impl Chat {
             soon("joining", user.client.channel(room(number)).unwrap().join()).await.unwrap();
             soon("watching", user.client.subscribe_peers_online_status([name(partner(number))])).await.unwrap();
         }
-        let is_over = Arc::new(AtomicBool::new(false));
-        let begun = Instant::now();
-        let talker = |(number, user): (usize, &User)| talk(user, number, Arc::clone(&is_over), begun);
-        let talkers = users.iter().enumerate().map(talker).collect();
-        Self { users, talkers, is_over }
+        let (is_over, begun, reached) =
+            (Arc::<AtomicBool>::default(), Instant::now(), Arc::<[Reached; USERS]>::default());
+        let talkers = users.iter().enumerate();
+        let talkers = talkers.map(|(number, user)| talk(user, number, &is_over, &reached, begun)).collect();
+        let chat = Self { users, talkers, is_over, begun, reached };
+        chat.goes_on().await;
+        chat
+    }
+
+    /// How long it has been going on.
+    pub(crate) fn time(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Waits until each user has reached its partner and its room with what it sent after now, and says how long that took.
+    pub(crate) async fn goes_on_within(&self, limit: Duration) -> Duration {
+        let since = self.time();
+        let now = u64::try_from(since.as_millis()).unwrap();
+        let has_reached = |reached: &Reached| {
+            [&reached.peer, &reached.room].into_iter().all(|latest| latest.load(Ordering::Relaxed) > now)
+        };
+        let all = async {
+            while !self.reached.iter().all(has_reached) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if timeout(limit, all).await.is_err() {
+            let silent: Vec<_> = (0..USERS).filter(|number| !has_reached(&self.reached[*number])).collect();
+            panic!("after {limit:?} these do not reach others: {silent:?}");
+        }
+        let took = self.time() - since;
+        eprintln!("all reach each other after {took:.1?}");
+        took
+    }
+
+    /// The same where nothing is wrong.
+    pub(crate) async fn goes_on(&self) {
+        self.goes_on_within(GOES_ON_WITHIN).await;
     }
 
     /// Ends it, sees that all users are with each other, and settles the account.
@@ -143,48 +158,37 @@ impl Chat {
             until_it_works(async || channel.members().await.is_ok_and(|members| members.len() == ROOM)).await;
             until_it_works(async || channel.send_message(LAST).await.is_ok()).await;
         }
-        for (user, events) in self.users.iter_mut().zip(&mut events) {
-            events.extend(user.so_far());
-        }
-        check(&events, &sent)
-    }
-}
-
-impl Account {
-    /// Nothing is lost, repeated or out of order, no user was thrown out, and whoever kept its connection has no gap; most of
-    /// what was sent has come.
-    pub(crate) fn assert_clean(&self) {
-        eprintln!("{:?}, cut: {:?}, gaps: {:?}", self.outcomes, self.cut, self.gaps);
-        assert!(self.faults.are_none(), "{:#?}, {:?}", self.faults, self.outcomes);
-        assert!(self.gaps.is_subset(&self.cut), "{self:?}");
-        let all: usize = self.outcomes.values().sum();
-        let delivered = self.outcomes.get(&Outcome::Delivered).copied().unwrap_or(0);
-        assert!(all > 20 * USERS && delivered * 4 > all, "{self:?}");
-    }
-
-    /// Some lost their connections, and others kept theirs.
-    pub(crate) fn assert_some_are_cut(&self) {
-        assert!((1..USERS - 1).contains(&self.cut.len()), "{self:?}");
-    }
-
-    /// Nobody lost its connection.
-    pub(crate) fn assert_nobody_is_cut(&self) {
-        assert!(self.cut.is_empty(), "{self:?}");
-    }
-
-    /// Each message was delivered.
-    pub(crate) fn assert_all_delivered(&self) {
-        assert!(self.outcomes.keys().eq([&Outcome::Delivered]), "{self:?}");
+        let all_come = async {
+            loop {
+                for (user, events) in self.users.iter_mut().zip(&mut events) {
+                    events.extend(user.so_far());
+                }
+                if has_all_that_was_stored(&events, &sent) {
+                    break;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        // If they do not, the account says which.
+        let _ = timeout(STORED_COMES_WITHIN, all_come).await;
+        let histories = Histories::read(&self.users).await;
+        Account::settle(&events, sent, &histories)
     }
 }
 
 /// Sends now to the partner, now to the room, until it is told to stop, and waits for all answers.
-fn talk(user: &User, number: usize, is_over: Arc<AtomicBool>, begun: Instant) -> JoinHandle<Vec<Sent>> {
-    let client = user.client.clone();
+fn talk(
+    user: &User,
+    number: usize,
+    is_over: &Arc<AtomicBool>,
+    reached: &Arc<[Reached; USERS]>,
+    begun: Instant,
+) -> JoinHandle<Vec<Sent>> {
+    let (client, is_over, reached) = (user.client.clone(), Arc::clone(is_over), Arc::clone(reached));
     tokio::spawn(async move {
         let room = client.channel(room(number)).unwrap();
         // They do not all speak at once.
-        tokio::time::sleep(PAUSE.mul_f64(number as f64 / USERS as f64)).await;
+        sleep(PAUSE.mul_f64(number as f64 / USERS as f64)).await;
         let mut ticks = interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way: FuturesUnordered<BoxFuture<'static, Sent>> = FuturesUnordered::new();
@@ -193,31 +197,23 @@ fn talk(user: &User, number: usize, is_over: Arc<AtomicBool>, begun: Instant) ->
             tokio::select! {
                 _ = ticks.tick() => {}
                 Some(sent) = under_way.next() => {
+                    reached[number].note(&sent);
                     all.push(sent);
                     continue;
                 }
             }
-            let at = begun.elapsed();
+            let (at, text) = (begun.elapsed(), n.to_string());
+            let sent = move |to, outcome| Sent { to, n, at, answered: begun.elapsed(), outcome };
             if n % 2 == 0 {
-                // Every other one is stored if the partner is away.
-                let options = SendMessageOptions::new().enable_offline_messaging(n % 4 == 0);
-                let call = client.send_message_to_peer_with(name(partner(number)), n.to_string(), options);
-                under_way.push(Box::pin(async move {
-                    let outcome = match call.await {
-                        Ok(SendOutcome::Delivered) => Outcome::Delivered,
-                        Ok(SendOutcome::Stored) => Outcome::Stored,
-                        Ok(_) => Outcome::NotReceived,
-                        Err(error) => Outcome::Failed(error.kind()),
-                    };
-                    Sent { to: To::Peer, n, at, outcome }
-                }));
+                let options = SendMessageOptions::new()
+                    .enable_offline_messaging(is_to_be_stored(n))
+                    .enable_historical_messaging(is_to_be_kept(n));
+                let call = client.send_message_to_peer_with(name(partner(number)), text, options);
+                under_way.push(Box::pin(async move { sent(To::Peer, Outcome::of_peer(call.await)) }));
             } else {
-                let call = room.send_message(n.to_string());
-                under_way.push(Box::pin(async move {
-                    let outcome =
-                        call.await.map_or_else(|error| Outcome::Failed(error.kind()), |()| Outcome::Delivered);
-                    Sent { to: To::Room, n, at, outcome }
-                }));
+                let options = SendChannelMessageOptions::new().enable_historical_messaging(is_to_be_kept(n));
+                let call = room.send_message_with(text, options);
+                under_way.push(Box::pin(async move { sent(To::Room, Outcome::of_room(call.await)) }));
             }
             n += 1;
         }
@@ -226,163 +222,54 @@ fn talk(user: &User, number: usize, is_over: Arc<AtomicBool>, begun: Instant) ->
     })
 }
 
+impl Sent {
+    fn is_for_the_store(&self) -> bool {
+        is_to_be_kept(self.n) || self.to == To::Peer && is_to_be_stored(self.n)
+    }
+}
+
+impl Reached {
+    fn note(&self, sent: &Sent) {
+        if sent.outcome == Outcome::Delivered {
+            let latest = if sent.to == To::Peer { &self.peer } else { &self.room };
+            latest.fetch_max(u64::try_from(sent.at.as_millis()).unwrap(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether a message to a peer is stored if the peer is away: every other one.
+fn is_to_be_stored(n: usize) -> bool {
+    n.is_multiple_of(4)
+}
+
+/// Whether a message goes into the history: every third one, whatever else is asked of it.
+fn is_to_be_kept(n: usize) -> bool {
+    n.is_multiple_of(3)
+}
+
 /// A room has users of both wires.
 fn room(number: usize) -> String {
     format!("room-{}", number / ROOM)
+}
+
+/// The users in the room of this one.
+fn members(number: usize) -> std::ops::Range<usize> {
+    let first = number / ROOM * ROOM;
+    first..first + ROOM
 }
 
 /// Tries something until it succeeds.
 async fn until_it_works(mut what: impl AsyncFnMut() -> bool) {
     let all = async {
         while !what().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
         }
     };
     soon("being with each other", all).await;
 }
 
-/// What came to a user. Who is thrown out, or cannot have back what it had, is a fault.
-fn items(number: usize, events: &[RtmEvent], faults: &mut Faults) -> Vec<Item> {
-    let mut items = Vec::new();
-    for event in events {
-        let (from, to, message, is_stored) = match event {
-            RtmEvent::MessageFromPeer { peer_id, message, properties, .. } => {
-                (peer_id, To::Peer, message, properties.is_offline_message)
-            }
-            RtmEvent::ChannelMessage { member_id, message, .. } => (member_id, To::Room, message, false),
-            RtmEvent::Gap { channel_id, .. } => {
-                items.push(Item::Gap { is_of_room: channel_id.is_some() });
-                continue;
-            }
-            RtmEvent::ConnectionStateChanged {
-                state: ConnectionState::Aborted | ConnectionState::Disconnected,
-                ..
-            } => {
-                faults.add("thrown out", || format!("{}: {event:?}", name(number)));
-                continue;
-            }
-            RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. } => {
-                items.push(Item::Cut);
-                continue;
-            }
-            RtmEvent::MemberLeft { member_id, .. } => {
-                items.push(Item::Away(number_of(member_id.as_str())));
-                continue;
-            }
-            RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
-                let away = peers.iter().filter(|(_, state)| **state == PeerOnlineState::Offline);
-                items.extend(away.map(|(peer, _)| Item::Away(number_of(peer.as_str()))));
-                continue;
-            }
-            RtmEvent::RestoreFailed { .. } => {
-                faults.add("not restored", || format!("{}: {event:?}", name(number)));
-                continue;
-            }
-            _ => continue,
-        };
-        let from = number_of(from.as_str());
-        if let Ok(n) = message.as_text().unwrap().parse() {
-            items.push(Item::Text { from, to, n, is_stored });
-        }
-    }
-    items
-}
-
 fn number_of(user: &str) -> usize {
     user.strip_prefix("user-").unwrap().parse().unwrap()
-}
-
-fn check(events: &[Vec<RtmEvent>], sent: &[Vec<Sent>]) -> Account {
-    let mut faults = Faults::default();
-    let received: Vec<Vec<Item>> =
-        events.iter().enumerate().map(|(number, events)| items(number, events, &mut faults)).collect();
-    for (number, items) in received.iter().enumerate() {
-        check_order(number, items, &mut faults);
-    }
-    let mut outcomes = BTreeMap::new();
-    for (number, sent) in sent.iter().enumerate() {
-        for one in sent {
-            *outcomes.entry(one.outcome).or_default() += 1;
-            match one.outcome {
-                Outcome::Delivered | Outcome::Stored => check_arrival(number, one, &received, &mut faults),
-                Outcome::NotReceived | Outcome::Failed(ErrorKind::Timeout | ErrorKind::OutcomeUnknown) => {}
-                Outcome::Failed(_) => faults.add("refused", || format!("{} {one:?}", name(number))),
-            }
-        }
-    }
-    let with = |is_it: fn(&Item) -> bool| {
-        received.iter().enumerate().filter(|(_, items)| items.iter().any(is_it)).map(|(number, _)| number).collect()
-    };
-    let (cut, gaps): (BTreeSet<usize>, _) =
-        (with(|item| matches!(item, Item::Cut)), with(|item| matches!(item, Item::Gap { .. })));
-    for (number, items) in received.iter().enumerate() {
-        let away = items.iter().filter_map(|item| if let Item::Away(user) = item { Some(*user) } else { None });
-        for user in away.filter(|user| !cut.contains(user)) {
-            faults.add("away, with its connection", || format!("{}, said {}", name(user), name(number)));
-        }
-    }
-    Account { faults, outcomes, cut, gaps }
-}
-
-/// What one user got of each other one is in order, and nothing came twice. The vendor's wire may repeat what the server
-/// could not know to have come over a connection that was lost; what was stored may be late.
-fn check_order(number: usize, items: &[Item], faults: &mut Faults) {
-    let mut seen: HashMap<(usize, To, usize), usize> = HashMap::new();
-    let mut last: HashMap<(usize, To), usize> = HashMap::new();
-    for (at, item) in items.iter().enumerate() {
-        let Item::Text { from, to, n, is_stored } = item else { continue };
-        let case = || format!("{to:?} {n} from {} to {}", name(*from), name(number));
-        if let Some(first) = seen.insert((*from, *to, *n), at) {
-            let is_behind_gap = items[first..at].iter().any(|item| matches!(item, Item::Gap { is_of_room: false }));
-            if wire(number) == Wire::Native || !is_behind_gap || *to == To::Room {
-                faults.add("repeated", case);
-            }
-            continue;
-        }
-        if *is_stored {
-            continue;
-        }
-        let last = last.entry((*from, *to)).or_insert(*n);
-        if n < last {
-            faults.add("out of order", case);
-        }
-        *last = *n.max(last);
-    }
-}
-
-/// A message that was said to be delivered or stored has come to each receiver; a room's message may be in a gap, which is
-/// where the message would be.
-fn check_arrival(number: usize, one: &Sent, received: &[Vec<Item>], faults: &mut Faults) {
-    let receivers = match one.to {
-        To::Peer => vec![partner(number)],
-        To::Room => {
-            let first = number / ROOM * ROOM;
-            (first..first + ROOM).filter(|other| *other != number).collect()
-        }
-    };
-    for receiver in receivers {
-        let items = &received[receiver];
-        let (mut after, mut before) = (0, items.len());
-        let mut has_come = false;
-        for (at, item) in items.iter().enumerate() {
-            match item {
-                Item::Text { from, to, n, .. } if *from == number && *to == one.to => {
-                    has_come |= *n == one.n;
-                    if *n < one.n {
-                        after = at;
-                    } else {
-                        before = before.min(at);
-                    }
-                }
-                _ => {}
-            }
-        }
-        let mut between = items.get(after..before).into_iter().flatten();
-        let is_told = one.to == To::Room && between.any(|item| matches!(item, Item::Gap { .. }));
-        if !has_come && !is_told {
-            faults.add("lost", || format!("{} to {}: {one:?}", name(number), name(receiver)));
-        }
-    }
 }
 
 /// How many users there are, and how many of them in a room.
@@ -390,30 +277,9 @@ const USERS: usize = 24;
 const ROOM: usize = 12;
 /// After so long each user sends again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Each user speaks to its partner and to its room twice a second. The machine may be busy.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
+/// What was stored by a node that did not know of a login is read 15 s after that.
+const STORED_COMES_WITHIN: Duration = Duration::from_secs(30);
 /// What is no number is said when all is over.
 const LAST: &str = "over";
-
-#[test]
-fn an_account_has_what_is_lost_repeated_and_out_of_order() {
-    let text = |n| Item::Text { from: 0, to: To::Room, n, is_stored: false };
-    let gap = || Item::Gap { is_of_room: true };
-    let faults_of = |items: Vec<Item>, delivered: &[usize]| {
-        let mut received: Vec<Vec<Item>> = (0..ROOM).map(|_| [1, 3, 5, 7].map(text).into()).collect();
-        received[1] = items;
-        let mut faults = Faults::default();
-        check_order(1, &received[1], &mut faults);
-        for n in delivered {
-            let one = Sent { to: To::Room, n: *n, at: Duration::ZERO, outcome: Outcome::Delivered };
-            check_arrival(0, &one, &received, &mut faults);
-        }
-        faults.0.into_keys().collect::<Vec<_>>()
-    };
-    assert_eq!(faults_of(vec![text(1), text(3), text(5)], &[1, 3, 5]), [""; 0]);
-    assert_eq!(faults_of(vec![text(1), text(5)], &[1, 3, 5]), ["lost"]);
-    assert_eq!(faults_of(vec![text(1), gap(), text(5)], &[1, 3, 5]), [""; 0]);
-    assert_eq!(faults_of(vec![gap(), text(1), text(5), gap()], &[1, 3, 5]), ["lost"]);
-    assert_eq!(faults_of(vec![text(1), text(3)], &[1, 3, 5]), ["lost"]);
-    assert_eq!(faults_of(vec![text(1), text(3), text(5), gap()], &[1, 3, 5, 7]), [""; 0]);
-    assert_eq!(faults_of(vec![text(1), text(3), text(3), text(5)], &[1, 3, 5]), ["repeated"]);
-    assert_eq!(faults_of(vec![text(3), text(1), text(5)], &[1, 3, 5]), ["out of order"]);
-}

@@ -33,7 +33,12 @@ struct Running {
 impl Nodes {
     /// No nodes yet, on so many servers of NATS.
     pub(crate) async fn new(nats: usize) -> Self {
-        Self { nats: Nats::start(nats).await, nodes: Vec::new(), program: PathBuf::from(env!("CARGO_BIN_EXE_rtm")) }
+        Self::on(Nats::start(nats).await)
+    }
+
+    /// No nodes yet, on these servers of NATS.
+    pub(crate) fn on(nats: Nats) -> Self {
+        Self { nats, nodes: Vec::new(), program: PathBuf::from(env!("CARGO_BIN_EXE_rtm")) }
     }
 
     /// So many nodes on so many servers of NATS: all are members.
@@ -137,6 +142,16 @@ impl Nodes {
         let mut child = self.nodes[at].child.take().unwrap();
         let status = timeout(within, spawn_blocking(move || child.wait().unwrap())).await;
         status.unwrap_or_else(|_| panic!("node {at} does not end: {}", self.log(at))).unwrap()
+    }
+
+    /// Whether the others went on without a node.
+    pub(crate) fn was_put_out(&self, at: usize) -> bool {
+        self.log(at).contains("the others went on without this node")
+    }
+
+    /// Sees that a node is a member, also if it was put out.
+    pub(crate) async fn is_in(&self, at: usize) {
+        self.log_in(Wire::Native, "dave", &[at]).await;
     }
 
     pub(crate) fn signal(&self, at: usize, signal: &str) {

@@ -14,6 +14,7 @@ use tokio::{
         copy_bidirectional,
     },
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::{AbortHandle, JoinHandle},
 };
 
@@ -58,6 +59,75 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.accepts.abort();
         self.cut(0);
+    }
+}
+
+/// A way to a server of NATS, on which all can be held up, in one direction or in both.
+pub(crate) struct Way {
+    port: u16,
+    /// What comes from whoever uses the way, and what comes back.
+    is_held: [watch::Sender<bool>; 2],
+    accepts: JoinHandle<()>,
+}
+
+impl Way {
+    /// A way to a port.
+    pub(crate) async fn start(to: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let is_held = [(); 2].map(|()| watch::Sender::new(false));
+        let held = is_held.clone();
+        let accepts = tokio::spawn(async move {
+            while let Ok((user, _)) = listener.accept().await {
+                let [there, back] = held.each_ref().map(watch::Sender::subscribe);
+                tokio::spawn(async move {
+                    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else { return };
+                    let (from_user, to_user) = user.into_split();
+                    let (from_server, to_server) = server.into_split();
+                    // It ends when either side does.
+                    tokio::select! {
+                        _ = pass_unless_held(from_user, to_server, there) => {}
+                        _ = pass_unless_held(from_server, to_user, back) => {}
+                    }
+                });
+            }
+        });
+        Self { port, is_held, accepts }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on nothing comes there, or nothing comes back, or all does again, also what was held up.
+    pub(crate) fn hold(&self, there_and_back: [bool; 2]) {
+        for (is_held, hold) in self.is_held.iter().zip(there_and_back) {
+            is_held.send_replace(hold);
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.accepts.abort();
+    }
+}
+
+/// Passes on what comes, but waits while it is held up. The end of what comes is held up too.
+async fn pass_unless_held(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut is_held: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        // The way is gone, and so is the test.
+        let Ok(_) = is_held.wait_for(|is_held| !*is_held).await else { return Ok(()) };
+        if count == 0 {
+            return Ok(());
+        }
+        to.write_all(&bytes[..count]).await?;
     }
 }
 
