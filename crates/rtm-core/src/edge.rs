@@ -361,6 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any time will do")]
     fn looks_at_almost_the_same_time_are_one_and_none_is_early() {
         let start = Instant::now();
         let at = |micros| start + Duration::from_micros(micros);

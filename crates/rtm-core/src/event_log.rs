@@ -212,11 +212,12 @@ impl Core {
     }
 
     /// Writes the ends of all sessions, which nobody goes on with, and nothing after that. Not for a node of a cluster,
-    /// whose sessions go on elsewhere.
+    /// whose sessions go on elsewhere. Before the log [is ready](Self::is_event_log_ready) that comes before the ends of what an
+    /// earlier run left, which the next run writes then.
     pub fn end_event_log(&mut self, now: Now) {
         let now = self.time(now);
         self.log_all_ends(now);
-        if matches!(self.event_log.stage, Stage::On | Stage::Pausing(_)) {
+        if !matches!(self.event_log.stage, Stage::Off) {
             self.write_some_events(usize::MAX);
         }
         self.answer_all_promised();

@@ -161,6 +161,37 @@ fn a_server_that_goes_down_writes_the_ends_itself_and_nothing_after_them() {
 }
 
 #[test]
+fn a_server_that_goes_down_before_it_has_read_what_an_earlier_run_left_loses_nothing() {
+    for start in [EventLogStart::AfterRestart, EventLogStart::Held] {
+        let mut world = logging(config());
+        world.login("alice");
+        let before = lines(&mut world).len();
+        let mut world = world.restart(config());
+        world.hold_store();
+        begin(&mut world, "second", start);
+        world.login("bob");
+        world.core.end_event_log(world.now);
+        world.release_store();
+        let written = [
+            "session.started user_id=bob takeover=false server=second",
+            "user.online user_id=bob",
+            "user.offline user_id=bob reason=server_stopped",
+            "session.ended user_id=bob reason=server_stopped",
+        ];
+        assert_eq!(lines(&mut world)[before..], written);
+        let mut world = world.restart(config());
+        begin(&mut world, "third", EventLogStart::AfterRestart);
+        world.pump();
+        let ends = [
+            "user.offline user_id=alice reason=server_restart",
+            "session.ended user_id=alice reason=server_restart",
+            "server.started server=third",
+        ];
+        assert_eq!(lines(&mut world)[before + written.len()..], ends);
+    }
+}
+
+#[test]
 fn that_a_server_is_about_to_go_down_is_written_once_when_it_says_so() {
     let mut world = logging(config());
     let before = lines(&mut world).len();

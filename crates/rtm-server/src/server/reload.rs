@@ -42,7 +42,7 @@ use crate::{
 
 #[cfg(feature = "webhooks")]
 use super::back_ends::{Digests, digests, others};
-use super::{back_ends::judges, premises::Premises};
+use super::{back_ends::judges, premises::Premises, shutdown::end_event_logs};
 
 /// What a reload did: the keys of the configuration that it was about. No values, since some are secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -488,7 +488,7 @@ async fn close(workers: Arc<Workers>, is_alone: bool) {
         sleep(CLOSE_LOOK).await;
     }
     if is_alone {
-        workers.all().for_each(Project::end_event_log);
+        end_event_logs(&workers.all().cloned().collect::<Vec<_>>()).await;
     }
 }
 

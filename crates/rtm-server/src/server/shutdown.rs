@@ -69,11 +69,13 @@ impl Server {
             // An aborted task ends at its next step.
             let _ = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await;
         }
-        self.stop_tasks();
         if going.is_alone {
             // Nobody goes on with their sessions.
-            cores.iter().for_each(Project::end_event_log);
-            #[cfg(feature = "webhooks")]
+            end_event_logs(&cores).await;
+        }
+        self.stop_tasks();
+        #[cfg(feature = "webhooks")]
+        if going.is_alone {
             self.reloader.stop_telling().await;
         }
         if let Some(store) = self.store.take() {
@@ -131,6 +133,15 @@ impl Server {
     }
 }
 
+/// Writes the ends of all sessions, if possible behind those that an earlier run left, and nothing after them.
+pub(super) async fn end_event_logs(cores: &[Arc<Project>]) {
+    let until = instant() + LOG_WAIT;
+    while !cores.iter().all(|core| core.is_event_log_ready()) && instant() < until {
+        sleep(LOG_LOOK).await;
+    }
+    cores.iter().for_each(Project::end_event_log);
+}
+
 impl Going {
     /// Over how long so many clients are sent away.
     fn spread(&self, clients: usize) -> Duration {
@@ -149,6 +160,9 @@ impl Going {
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// How long a shutdown waits for clients to confirm.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
+/// How long the end of a log waits until what an earlier run left is read, and how often it looks.
+const LOG_WAIT: Duration = Duration::from_secs(5);
+const LOG_LOOK: Duration = Duration::from_millis(10);
 /// What a shutdown takes at most beyond the times of the configuration: until clients have confirmed, and the store is done.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
 
