@@ -420,13 +420,17 @@ impl Core {
 
     fn pass_outcome_on(&mut self, outcome: MessageOutcome) {
         let Some(edge) = &mut self.edge else { return };
-        if let Some(outcome) = edge.frozen.keep_outcome(outcome)
-            && outcome.hops < MOST_HOPS
-            && let Some(node) = self.node_of_sender(&outcome)
-        {
-            let outcome = MessageOutcome { hops: outcome.hops + 1, ..outcome };
-            if let Some(edge) = &mut self.edge {
-                edge.post_outcome(&node, outcome);
+        let Some(outcome) = edge.frozen.keep_outcome(outcome).filter(|outcome| outcome.hops < MOST_HOPS) else {
+            return;
+        };
+        let node = self.node_of_sender(&outcome);
+        let Some(edge) = &mut self.edge else { return };
+        match node {
+            Some(node) => edge.post_outcome(&node, MessageOutcome { hops: outcome.hops + 1, ..outcome }),
+            // The session of the sender may be about to be here.
+            None => {
+                let own_node = edge.node.clone();
+                let _ = edge.claims.await_session(&own_node, ProjectParcel::Outcome(Box::new(outcome)));
             }
         }
     }

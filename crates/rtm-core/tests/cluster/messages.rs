@@ -192,6 +192,29 @@ fn a_receiver_whose_entry_names_this_node_before_its_session_is_here_gets_all() 
 }
 
 #[test]
+fn what_came_of_a_message_while_its_sender_moved_to_the_receivers_node_is_told_there() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let sent = world.request(alice, to_peer(1, "bob", "hello"));
+    let back = world.start_resume(2, bob);
+    world.stop_acks(back);
+    world.pump();
+    assert_eq!(world.texts(back), ["hello"]);
+    // The entry of alice names the node of bob before the node knows that it has her session.
+    world.cut(alice);
+    world.engine.is_late = true;
+    let alice = world.start_resume(2, alice);
+    world.pump();
+    // Who comes back says what it has received.
+    world.cut(back);
+    world.resume(2, back);
+    assert_eq!(outcome(&world, alice, sent), None);
+    world.answer_late();
+    assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+}
+
+#[test]
 fn both_move_and_nothing_is_lost_or_repeated() {
     let mut world = World::new(4);
     let (mut alice, mut bob) = (world.login(0, "alice"), world.login(1, "bob"));
