@@ -109,8 +109,12 @@ impl Core {
         let Some(lane) = self.hub.lanes(key).and_then(|lanes| lanes.lane(to)) else {
             return edge.close_lane(key, to);
         };
-        if !lane.has_waiting() || lane.is_asking || lane.wait_until.is_some_and(|until| now.instant < until) {
+        if !lane.has_waiting() || lane.is_asking {
             return;
+        }
+        if let Some(until) = lane.wait_until.filter(|until| now.instant < *until) {
+            // This look may be the one that was planned for it, and come before.
+            return self.arm_lanes(until);
         }
         let here = self.session_of(to);
         let elsewhere = self.node_of(to).cloned();

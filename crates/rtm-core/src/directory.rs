@@ -49,6 +49,8 @@ impl<K: Key + PartialEq, T: Named> Directory<K, T> {
         self.by_name = HashTable::new();
     }
 
+    // Each message looks here.
+    #[inline(always)]
     pub(super) fn find(&self, name: &T::Name) -> Option<K> {
         let hash = self.hasher.hash_one(name);
         self.by_name.find(hash, |key| self.arena.get(*key).is_some_and(|thing| thing.name() == name)).copied()

@@ -80,14 +80,15 @@ impl Core {
     ///
     /// The core knows no address: the answer to [`GatewayRequest::Connect`] comes without any, and the shell adds
     /// those where its clients reach it.
-    pub fn ask(&mut self, now: Now, request: GatewayRequest) -> HttpId {
-        let now = self.time(now);
+    pub fn ask(&mut self, came: Now, request: GatewayRequest) -> HttpId {
+        let now = self.time(came);
         let id = self.http.number();
         match self.answer_or_read(now, id, request) {
             Ok(Some(answer)) => self.http.answers.push((id, Ok(answer))),
             Ok(None) => {}
             Err(refusal) => self.http.answers.push((id, Err(refusal))),
         }
+        self.take_released_frames(came);
         id
     }
 

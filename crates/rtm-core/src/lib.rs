@@ -451,6 +451,11 @@ impl Core {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.look_at_timers(now);
+        self.take_released_frames(now);
+    }
+
+    fn look_at_timers(&mut self, now: Now) {
         let now = self.time(now);
         if self.clock.is_held(now.instant) {
             return;

@@ -560,7 +560,7 @@ impl Core {
             self.plan_rereading(now, key);
         }
         self.hub.arm(key);
-        self.take_held_frames(now, conn, key);
+        self.release_held_frames(conn);
     }
 }
 

@@ -8,11 +8,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{ClientFrame, CloseReason, Login, Resumption, ServerFrame, UserId, Welcome, anyrtc::gateway::Caller};
 
-use super::{ConnId, Core, Now, Outgoing, arena::SessionKey, auth::is_same_secret, login::Entrant, timer::Due};
+use super::{ConnId, Core, Now, Outgoing, auth::is_same_secret, login::Entrant, timer::Due};
 
 /// The connections whose login is answered, and that have no session.
 #[derive(Debug, Default)]
-pub(super) struct ProvisionalLogins(BTreeMap<ConnId, Provisional>);
+pub(super) struct ProvisionalLogins {
+    open: BTreeMap<ConnId, Provisional>,
+    /// Frames of connections that have their sessions since.
+    released: Vec<(ConnId, ClientFrame)>,
+}
 
 #[derive(Debug)]
 struct Provisional {
@@ -25,21 +29,21 @@ struct Provisional {
 
 impl ProvisionalLogins {
     pub(super) fn has(&self, conn: ConnId) -> bool {
-        self.0.contains_key(&conn)
+        self.open.contains_key(&conn)
     }
 
     /// The connection is gone, or has its session: what came meanwhile.
     pub(super) fn take(&mut self, conn: ConnId) -> Vec<ClientFrame> {
-        self.0.remove(&conn).map(|provisional| provisional.held).unwrap_or_default()
+        self.open.remove(&conn).map(|provisional| provisional.held).unwrap_or_default()
     }
 
     fn is_undecided(&self, conn: ConnId) -> bool {
-        self.0.get(&conn).is_some_and(|provisional| provisional.login.is_some())
+        self.open.get(&conn).is_some_and(|provisional| provisional.login.is_some())
     }
 
     /// The login of the client that asks for its stored messages.
     fn decide(&mut self, caller: &Caller) -> Option<(ConnId, Box<Login>)> {
-        self.0.iter_mut().filter(|(_, provisional)| provisional.user_id == caller.user_id).find_map(
+        self.open.iter_mut().filter(|(_, provisional)| provisional.user_id == caller.user_id).find_map(
             |(conn, provisional)| {
                 let is_callers = |login: &mut Box<Login>| {
                     login.gateway_session.as_deref().is_some_and(|session| is_same_secret(session, &caller.session))
@@ -55,7 +59,7 @@ impl Core {
     pub(super) fn tell_ousted(&mut self, now: Now, entrant: Entrant) {
         let Entrant { conn, user_id, login, .. } = entrant;
         let is_told_later = login.abilities.repeats_attributes && !self.provisional.has(conn);
-        if !is_told_later || self.provisional.0.len() >= MOST {
+        if !is_told_later || self.provisional.open.len() >= MOST {
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
         }
         let welcome = Welcome {
@@ -67,7 +71,7 @@ impl Core {
             limits: None,
         };
         self.hub.send(conn, ServerFrame::Welcome(Box::new(welcome)));
-        self.provisional.0.insert(conn, Provisional { user_id, login: Some(Box::new(login)), held: Vec::new() });
+        self.provisional.open.insert(conn, Provisional { user_id, login: Some(Box::new(login)), held: Vec::new() });
         self.hub.timers.push(now.instant + DECIDED_WITHIN, Due::Login(conn));
     }
 
@@ -75,9 +79,12 @@ impl Core {
     pub(super) fn hold_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
         match frame {
             ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
-            ClientFrame::Logout => self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout)),
+            ClientFrame::Logout => {
+                drop(self.provisional.take(conn));
+                self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout));
+            }
             ClientFrame::Request { .. } | ClientFrame::BadRequest { .. } => {
-                match self.provisional.0.get_mut(&conn).filter(|provisional| provisional.held.len() < HELD) {
+                match self.provisional.open.get_mut(&conn).filter(|provisional| provisional.held.len() < HELD) {
                     Some(provisional) => provisional.held.push(frame),
                     None => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
                 }
@@ -99,14 +106,23 @@ impl Core {
     /// The client did not ask in time: it came back by itself.
     pub(super) fn provisional_due(&mut self, now: Now, conn: ConnId) {
         if self.provisional.is_undecided(conn) {
+            // Whoever asks for stored messages after that comes too late.
+            drop(self.provisional.take(conn));
             self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
         }
     }
 
-    /// A session has its connection, which may have asked for something before.
-    pub(super) fn take_held_frames(&mut self, now: Now, conn: ConnId, key: SessionKey) {
-        for frame in self.provisional.take(conn) {
-            self.session_frame(now, conn, key, frame);
+    /// A session has its connection, which may have asked for something before: that comes next.
+    #[inline(never)]
+    pub(super) fn release_held_frames(&mut self, conn: ConnId) {
+        let held = self.provisional.take(conn);
+        self.provisional.released.extend(held.into_iter().map(|frame| (conn, frame)));
+    }
+
+    /// Takes what was held as if it came now: at the end of each input by which a login may be let in.
+    pub(super) fn take_released_frames(&mut self, now: Now) {
+        for (conn, frame) in std::mem::take(&mut self.provisional.released) {
+            self.handle_frame(now, conn, frame);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The calls of `rtm admin`, and the request that is sent for each.
 
-use clap::ArgGroup;
+use clap::{ArgGroup, builder::NonEmptyStringValueParser};
 use hyper::Method;
 use rtm_server::{AdminRole, AppId};
 use serde_json::{Map, Value, json};
@@ -116,7 +116,7 @@ pub(super) enum Call {
     #[command(group = ArgGroup::new("whose").required(true).args(["user_id", "all"]))]
     RevokeTokens {
         /// The user; in its place --all is possible.
-        #[arg(value_name = "USER")]
+        #[arg(value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
         user_id: Option<String>,
         /// Revoke the tokens of all users of the project.
         #[arg(long)]
@@ -293,21 +293,21 @@ pub(super) struct HistoryPart {
 #[derive(Debug, clap::Args)]
 pub(super) struct User {
     /// The user.
-    #[arg(value_name = "USER")]
+    #[arg(value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     user_id: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Channel {
     /// The channel.
-    #[arg(value_name = "CHANNEL")]
+    #[arg(value_name = "CHANNEL", value_parser = NonEmptyStringValueParser::new())]
     channel_id: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Webhook {
     /// The webhook.
-    #[arg(value_name = "WEBHOOK")]
+    #[arg(value_name = "WEBHOOK", value_parser = NonEmptyStringValueParser::new())]
     name: String,
 }
 

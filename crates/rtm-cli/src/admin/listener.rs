@@ -105,7 +105,12 @@ impl Listener {
 
     /// Makes a call. Gives the answer, or the error that it is.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let key = self.key.as_ref().ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
+        // A variable without a value is as one that is not there.
+        let key = self
+            .key
+            .as_ref()
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
         let node = self.node.as_deref().map_or(String::new(), |node| {
             format!("{}node={}", if path.contains('?') { '&' } else { '?' }, encoded(node))
         });

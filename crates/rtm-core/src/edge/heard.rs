@@ -111,15 +111,18 @@ impl Core {
     }
 
     /// The engine's answer to a job.
-    pub fn handle_engine(&mut self, now: Now, job: EngineJobId, answer: EngineAnswer) {
-        let now = self.time(now);
+    pub fn handle_engine(&mut self, came: Now, job: EngineJobId, answer: EngineAnswer) {
+        let now = self.time(came);
         let Some(edge) = &mut self.edge else { return };
         let Some((user_id, purpose)) = edge.engine.answered(job) else { return };
         if let EngineAnswer::Read(heard) = &answer {
             self.learn_entry(now, &user_id, heard);
         }
         match purpose {
-            Purpose::Claim(claim) => self.claim_answered(now, claim, answer),
+            Purpose::Claim(claim) => {
+                self.claim_answered(now, claim, answer);
+                self.take_released_frames(came);
+            }
             Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
             Purpose::Release { expected, next_pause } => {
                 let release = Release { user_id, expected, pause: next_pause };

@@ -262,7 +262,11 @@ fn decision(body: &[u8], kind: HookKind) -> Result<Decision, String> {
             Ok(Decision::Text(Text::from(text)))
         }
         Reply { allow: Some(true), .. } => Ok(Decision::Allow),
-        _ => Err("its answer says neither allow nor text".to_owned()),
+        Reply { text: Some(_), .. } => {
+            Err(format!("its answer has a text in place of a message's, which {} does not ask for", kind.as_str()))
+        }
+        _ if kind == HookKind::FilterMessage => Err("its answer says neither allow nor text".to_owned()),
+        _ => Err("its answer does not say allow".to_owned()),
     }
 }
 
