@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rtm_codec::UserId;
 
-use super::{ConnId, Core, Counters, LogKind, Now, Stats, StoreWork, timer::Due};
+use super::{ConnId, Core, Counters, EventTypes, LogKind, Now, Stats, StoreWork, timer::Due};
 
 impl Core {
     /// Refuses logins from now on, telling clients to come back later or elsewhere: those that a refusal would be the
@@ -67,7 +67,7 @@ impl Core {
     pub(super) fn expire_stored(&mut self, now: Now) {
         let (stored, history) = (self.oldest_offline(now), self.oldest_history(now));
         for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
-            self.jobs.tell(StoreWork::Expire { kind, before, keep: None, max_bytes: None });
+            self.jobs.tell(StoreWork::Expire { kind, before, keep: None, max_bytes: None, written: EventTypes::ALL });
         }
         self.expire_events(now);
         self.keep_forgotten_revision();

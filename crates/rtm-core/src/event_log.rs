@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas,
-    Reason, StoreAnswer, StoreFailed, StoreWork,
+    Reason, StateKey, StoreAnswer, StoreFailed, StoreWork,
     admin::EXPIRY_EVERY,
     event_duty::{EventDuty, PAUSE},
     event_promises::EventPromises,
@@ -44,6 +44,8 @@ pub(super) struct EventLog {
     figures: EventFigures,
     /// What the store has of events that have gone from the log.
     left_open: Box<OpenEvents>,
+    /// Under these keys.
+    left_open_keys: Vec<OpenKey>,
     /// When events that are too old go, if that is more often than once an hour.
     expiry: Alarm,
 }
@@ -173,10 +175,15 @@ impl Core {
             EventLogStart::AsNode => Stage::On,
         };
         let figures = self.event_log.figures;
+        // One core writes the ends of what is open.
+        let left_open_keys = match start {
+            EventLogStart::AfterRestart => std::mem::take(&mut self.event_log.left_open_keys),
+            EventLogStart::Held | EventLogStart::AsNode => Vec::new(),
+        };
         let server = Reason::Owned(server.to_owned());
         // Of the cores that are one server, the one that writes of its start writes of its end.
         let has_draining = start == EventLogStart::Held;
-        self.event_log = EventLog { stage, server, figures, has_draining, ..EventLog::default() };
+        self.event_log = EventLog { stage, server, figures, has_draining, left_open_keys, ..EventLog::default() };
         self.event_log.set_settings(settings, self.config.quotas);
         self.measure_stored_bytes(now);
         self.plan_event_expiry(now);
@@ -341,7 +348,8 @@ impl Core {
         let keep_count = self.event_log.settings.keep_count;
         let before = self.event_log.oldest(now);
         let kind = super::LogKind::Events;
-        self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)), max_bytes });
+        let written = self.event_log.wanted;
+        self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)), max_bytes, written });
         self.measure_stored_bytes(now);
     }
 
@@ -360,7 +368,8 @@ impl Core {
             if self.event_log.is_on() {
                 let before = self.event_log.oldest(now);
                 let kind = super::LogKind::Events;
-                self.jobs.tell(StoreWork::Expire { kind, before, keep: None, max_bytes: None });
+                let written = self.event_log.wanted;
+                self.jobs.tell(StoreWork::Expire { kind, before, keep: None, max_bytes: None, written });
             }
             self.plan_event_expiry(now);
         }
@@ -375,6 +384,7 @@ impl Core {
     /// What the store has of events that have gone from the log, before the log is begun.
     pub(super) fn restore_open_events(&mut self, key: &OpenKey, events: Vec<ProjectEvent>) {
         self.event_log.left_open.load(key, events);
+        self.event_log.left_open_keys.push(key.clone());
     }
 
     /// Reads on in what an earlier run left.
@@ -413,6 +423,10 @@ impl Core {
         self.log_start(now);
         self.event_log.waiting.extend(since);
         self.write_events(now);
+        // It has its ends, or nobody wants them.
+        for key in std::mem::take(&mut self.event_log.left_open_keys) {
+            self.jobs.tell(StoreWork::Delete { key: StateKey::Open(key), expected: None });
+        }
     }
 
     /// Writes ends of sessions, however many these are.

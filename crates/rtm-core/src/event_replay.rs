@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use rtm_codec::{ChannelId, UserId};
 
-use super::{ProjectEvent, Reason, SessionName};
+use super::{EventType, EventTypes, ProjectEvent, Reason, SessionName};
 
 /// What is open behind the events that were seen.
 ///
@@ -66,6 +66,16 @@ impl OpenEvents {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a log of these types says how what is under a key ends. Where it does not, nothing is to be kept: it would stay for ever.
+    #[must_use]
+    pub fn are_followed(key: &OpenKey, written: EventTypes) -> bool {
+        let needed: &[EventType] = match key {
+            OpenKey::Session(_) | OpenKey::User(_) => &[EventType::SessionStarted, EventType::SessionEnded],
+            OpenKey::Channel(_) => &[EventType::ChannelOccupied, EventType::ChannelVacated],
+        };
+        needed.iter().all(|event_type| written.has(*event_type))
     }
 
     /// What is open under a key: events that say so, or none.

@@ -21,7 +21,7 @@ use std::ops::Range;
 
 use rtm_codec::{ChannelAttributes, Revision, UserId};
 
-use super::project_event::{LoggedEvent, ProjectEvent};
+use super::project_event::{EventTypes, LoggedEvent, ProjectEvent};
 
 pub use rtm_codec::StoredMessage;
 
@@ -105,6 +105,8 @@ pub enum StoreWork {
         /// How many bytes the project's entries of this kind may have afterwards, as [`StoreWork::Measure`] counts them: the
         /// oldest go. Only for a kind of which a project has [one log](LogKind::only_log).
         max_bytes: Option<u64>,
+        /// The types of events that are written: what goes is only kept as open where its end is among these. Only for events.
+        written: EventTypes,
     },
     /// Says how many bytes are kept of the project. Answered with [`StoreAnswer::Measured`].
     Measure,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 use rtm_codec::{AppId, MessageId, RtmMessage, UserId};
+use rtm_core::EventTypes;
 use rtm_core::store::{
     Backend, BackendError, BackendStats, LogEntry, LogKey, LogKind, Memory, StoreAnswer, StoreWork, StoredMessage,
     Task,
@@ -183,7 +184,13 @@ fn memory_drops_what_is_old_also_behind_what_is_young() {
         let message = StoredMessage::new(MessageId(time), UserId::new("carol").unwrap(), RtmMessage::text("hi"), time);
         apply(StoreWork::Append { log: log.clone(), entry: LogEntry::Message(message), keep: None });
     }
-    apply(StoreWork::Expire { kind: LogKind::Stored, before: 500, keep: None, max_bytes: None });
+    apply(StoreWork::Expire {
+        kind: LogKind::Stored,
+        before: 500,
+        keep: None,
+        max_bytes: None,
+        written: EventTypes::ALL,
+    });
     let read = StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: 100, max_bytes: usize::MAX };
     let (left, _) = apply(read).into_messages().unwrap();
     let left: Vec<_> = left.iter().map(|(_, message)| message.server_received_ts).collect();

@@ -555,7 +555,7 @@ mod tests {
     use std::sync::mpsc as channel;
 
     use rtm_core::{
-        LoggedEvent, ProjectEvent,
+        EventTypes, LoggedEvent, ProjectEvent,
         store::{LogKind, Memory, Place},
     };
 
@@ -625,7 +625,13 @@ mod tests {
             outcomes.recv_timeout(Duration::from_secs(60)).unwrap();
             queue.is_failing()
         };
-        let before = || StoreWork::Expire { kind: LogKind::Stored, before: 0, keep: None, max_bytes: None };
+        let before = || StoreWork::Expire {
+            kind: LogKind::Stored,
+            before: 0,
+            keep: None,
+            max_bytes: None,
+            written: EventTypes::ALL,
+        };
         assert!(!is_failing_after(StoreWork::Measure));
         assert!(is_failing_after(before()));
         assert!(is_failing_after(StoreWork::Measure), "nothing was kept since");

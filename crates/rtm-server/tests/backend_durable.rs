@@ -11,7 +11,8 @@ use rtm_codec::{AppId, ChannelAttributes, ChannelId, MessageId, Revision, RtmMes
 use rtm_server::{
     Redb,
     core::{
-        Conversation, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreWork, StoredMessage,
+        Conversation, EventTypes, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreWork,
+        StoredMessage,
         store::{Backend, StateKind, Task, read_state},
     },
 };
@@ -153,7 +154,9 @@ fn kept(store: &mut Redb) -> (Vec<u64>, Vec<u64>, u64) {
 
 fn clear(store: &mut Redb) {
     let app = app();
-    let expire =
-        |kind| Task { app_id: &app, work: StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None } };
+    let expire = |kind| Task {
+        app_id: &app,
+        work: StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None, written: EventTypes::ALL },
+    };
     store.apply(LogKind::ALL.map(expire).into()).into_iter().for_each(|answer| drop(answer.unwrap()));
 }

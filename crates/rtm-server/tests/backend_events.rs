@@ -14,7 +14,7 @@ use rtm_codec::{AppId, UserId};
 use rtm_server::{
     DamagedRecord, Redb,
     core::{
-        LogEntry, LogKey, LogKind, LoggedEvent, Moment, Place, ProjectEvent, StoreAnswer, StoreWork,
+        EventTypes, LogEntry, LogKey, LogKind, LoggedEvent, Moment, Place, ProjectEvent, StoreAnswer, StoreWork,
         store::{Backend, Task},
     },
 };
@@ -148,7 +148,7 @@ proptest! {
                     let all = measured(&mut store, &apps[0]);
                     let one = all / (logs[0].len() as u64).max(1);
                     let max_bytes = keep_newest_bytes.then_some(one * 3);
-                    run(&mut store, &apps[0], StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes });
+                    run(&mut store, &apps[0], StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes, written: EventTypes::ALL });
                     let log = &mut logs[0];
                     let mut gone: Vec<_> = log.iter().filter(|(_, time, _)| *time < before).map(|(place, ..)| *place).collect();
                     log.retain(|(_, time, _)| *time >= before);
@@ -187,7 +187,8 @@ fn a_clock_that_was_wrong_costs_no_other_events() {
         store.apply(vec![append(&app_id, time, number)]).remove(0).unwrap();
     }
     let mut left_before = |before| {
-        let work = StoreWork::Expire { kind: LogKind::Events, before, keep: None, max_bytes: None };
+        let work =
+            StoreWork::Expire { kind: LogKind::Events, before, keep: None, max_bytes: None, written: EventTypes::ALL };
         run(&mut store, &app_id, work);
         assert_eq!(faults(&mut store), Vec::<String>::new());
         read(&mut store, &app_id).0.into_iter().map(|(_, time, _)| time).collect::<Vec<_>>()
@@ -235,7 +236,13 @@ fn pages_begin_and_end_anywhere_in_a_run() {
 #[test]
 fn a_run_is_dropped_in_part() {
     let app_id = AppId::new("a".repeat(32)).unwrap();
-    let expire = |before, keep, max_bytes| StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes };
+    let expire = |before, keep, max_bytes| StoreWork::Expire {
+        kind: LogKind::Events,
+        before,
+        keep,
+        max_bytes,
+        written: EventTypes::ALL,
+    };
     // So many of 2,500 are left, the newest: of those from a time on, of so many, of so many tenths of the bytes.
     let cases = [
         ("by age, the first one", 2_499, (1, None, None)),
@@ -314,7 +321,13 @@ fn a_damaged_run_costs_itself_and_nothing_else() {
     run(&mut store, &app_id, StoreWork::Remove { log: LogKey::Events, places: vec![all[0].0, Place(last)] });
     assert_eq!(read(&mut store, &app_id).0.len(), left.len());
     // It goes with what is behind it.
-    let expire = |before| StoreWork::Expire { kind: LogKind::Events, before, keep: None, max_bytes: None };
+    let expire = |before| StoreWork::Expire {
+        kind: LogKind::Events,
+        before,
+        keep: None,
+        max_bytes: None,
+        written: EventTypes::ALL,
+    };
     let behind = left.iter().find(|(Place(place), ..)| *place > last).unwrap();
     run(&mut store, &app_id, expire(behind.1));
     assert_eq!(store.stats().unwrap().events as usize, left.iter().filter(|event| event.0.0 > last).count() + 1 + lost);
@@ -339,7 +352,11 @@ fn a_damaged_run_is_dropped_where_there_is_too_much() {
         });
         let mut store = Redb::open(directory.path()).unwrap();
         assert!(faults(&mut store).iter().any(|fault| fault.contains("are counted")), "{:?}", faults(&mut store));
-        run(&mut store, &app_id, StoreWork::Expire { kind: LogKind::Events, before: 0, keep, max_bytes });
+        run(
+            &mut store,
+            &app_id,
+            StoreWork::Expire { kind: LogKind::Events, before: 0, keep, max_bytes, written: EventTypes::ALL },
+        );
         assert!(read(&mut store, &app_id).0.len() <= 1);
         store.apply(vec![append(&app_id, 9_000, 9_000)]).remove(0).unwrap();
         assert_eq!(read(&mut store, &app_id).0.back().map(|event| event.2), Some(9_000));
@@ -388,7 +405,13 @@ fn an_old_log_goes_on_as_before() {
         // Those of after the clock went back go at their own time.
         let times: Vec<_> = of_app.map(|(.., entry)| entry.time()).collect();
         let newest = *times.iter().max().unwrap();
-        let expire = StoreWork::Expire { kind: LogKind::Events, before: newest, keep: None, max_bytes: None };
+        let expire = StoreWork::Expire {
+            kind: LogKind::Events,
+            before: newest,
+            keep: None,
+            max_bytes: None,
+            written: EventTypes::ALL,
+        };
         run(&mut store, &app_id, expire);
         let StoreAnswer::Entries { entries, .. } = run(&mut store, &app_id, all) else { panic!() };
         assert_eq!(entries.len(), times.iter().filter(|time| **time == newest).count());
@@ -428,7 +451,17 @@ fn an_old_event_that_cannot_be_read_keeps_its_place_and_is_told() {
     let mut store = Redb::open(directory.path()).unwrap();
     assert_eq!(read(&mut store, &app_id).0, [(Place(1), 1_001, 1), (Place(4), 1_004, 4)]);
     assert_eq!((store.stats().unwrap().events, store.stats().unwrap().damaged), (4, 2));
-    run(&mut store, &app_id, StoreWork::Expire { kind: LogKind::Events, before: 1_002, keep: None, max_bytes: None });
+    run(
+        &mut store,
+        &app_id,
+        StoreWork::Expire {
+            kind: LogKind::Events,
+            before: 1_002,
+            keep: None,
+            max_bytes: None,
+            written: EventTypes::ALL,
+        },
+    );
     assert_eq!(store.stats().unwrap().events, 1);
     assert_eq!(faults(&mut store), Vec::<String>::new());
 }

@@ -16,8 +16,8 @@ use rtm_codec::{
 use rtm_server::{
     DamagedRecord, Redb, StoreRecord,
     core::{
-        Conversation, EventType, EventValue, LogEntry, LogKey, LogKind, LoggedEvent, Place, ProjectEvent, StateKey,
-        StateValue, StoreAnswer, StoreWork, StoredMessage,
+        Conversation, EventType, EventTypes, EventValue, LogEntry, LogKey, LogKind, LoggedEvent, Place, ProjectEvent,
+        StateKey, StateValue, StoreAnswer, StoreWork, StoredMessage,
         store::{Backend, StoredBytes, Task},
     },
 };
@@ -65,10 +65,11 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
         before: before[5].1.server_received_ts,
         keep: None,
         max_bytes: None,
+        written: EventTypes::ALL,
     });
     assert_eq!(run(all(log)).into_messages().unwrap().0.len(), 1, "the last of the old ones");
     for kind in LogKind::ALL {
-        run(StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None });
+        run(StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None, written: EventTypes::ALL });
     }
     assert_eq!(measured(run(StoreWork::Measure)), [0, 0, channel_attributes, 0], "nothing is counted that is gone");
     let stats = store.stats().unwrap();

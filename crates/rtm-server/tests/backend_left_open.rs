@@ -8,8 +8,8 @@ use rtm_codec::{AppId, ChannelId, SessionId, UserId};
 use rtm_server::{
     Redb,
     core::{
-        Core, EventLogStart, LogEntry, LogKey, LogKind, LoggedEvent, Now, Place, ProjectConfig, ProjectEvent,
-        SessionName, StateKey, StateValue, StoreAnswer, StoreDone, StoreWork,
+        Core, EventLogStart, EventTypes, LogEntry, LogKey, LogKind, LoggedEvent, Now, Place, ProjectConfig,
+        ProjectEvent, SessionName, StateKey, StateValue, StoreAnswer, StoreDone, StoreWork,
         store::{Backend, BackendStats, OpenEvents, OpenKey, StateKind, Task, read_state},
     },
 };
@@ -63,7 +63,11 @@ fn append(store: &mut Redb, events: &[ProjectEvent], time: u64) {
 }
 
 fn expire(store: &mut Redb, before: u64, keep: usize) {
-    run(store, StoreWork::Expire { kind: LogKind::Events, before, keep: Some(keep), max_bytes: None });
+    expire_of(store, before, keep, EventTypes::ALL);
+}
+
+fn expire_of(store: &mut Redb, before: u64, keep: usize, written: EventTypes) {
+    run(store, StoreWork::Expire { kind: LogKind::Events, before, keep: Some(keep), max_bytes: None, written });
 }
 
 fn log(store: &mut Redb) -> Vec<ProjectEvent> {
@@ -181,5 +185,37 @@ fn a_server_ends_at_its_start_what_began_before_the_log() {
             "server.started",
         ];
         assert_eq!(written, if is_first { &ends[..] } else { &ends[6..] }, "once");
+        assert_eq!(kept(&mut store), [], "it has ended");
+    }
+}
+
+#[test]
+fn what_no_event_of_the_log_ends_is_not_kept() {
+    let types =
+        |words: &[&str]| words.iter().fold(EventTypes::NONE, |all, word| all.or(EventTypes::from_word(word).unwrap()));
+    for (words, kept_of) in [
+        (&["user.online", "user.offline"][..], [0, 0]),
+        (&["channel.member_joined", "channel.member_left"], [0, 0]),
+        (&["session.started"], [0, 0]),
+        (&["channel.occupied", "channel.vacated"], [0, 1]),
+        (&["session.*"], [1, 0]),
+        (&["usual"], [1, 1]),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open(directory.path());
+        // A session that ended, of which the log has what it is to have, and an open one.
+        let all = [(0, 1), (4, 1), (8, 1), (6, 1), (7, 1), (5, 1), (3, 1), (0, 2), (4, 2), (8, 2), (6, 2)];
+        let events: Vec<_> = all.into_iter().map(|(kind, number)| made(kind, number, 0, 0, false)).collect();
+        let written = types(words);
+        let mut logged: Vec<_> = events.into_iter().filter(|event| written.has(event.event_type())).collect();
+        logged.push(made(1, 0, 0, 0, false));
+        append(&mut store, &logged, 1);
+        expire_of(&mut store, 0, 1, written);
+        let keys: Vec<_> = kept(&mut store).into_iter().map(|(key, _)| key).collect();
+        let of =
+            |is: fn(&OpenKey) -> bool| keys.iter().filter(|key| matches!(key, StateKey::Open(key) if is(key))).count();
+        let counts = [of(|key| matches!(key, OpenKey::Session(_))), of(|key| matches!(key, OpenKey::Channel(_)))];
+        assert_eq!(counts, kept_of, "{words:?}: {keys:?}");
+        assert_eq!(counts[0] + counts[1], keys.len(), "{words:?}");
     }
 }

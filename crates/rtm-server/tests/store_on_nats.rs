@@ -16,7 +16,7 @@ use rtm_codec::{ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, S
 use rtm_server::{
     AppId, BackendError, ClusterConfig, ClusterStore, StoreRecord,
     core::{
-        Conversation, LogEntry, LogKey, StateKey, StateValue, StoreAnswer, StoreWork,
+        Conversation, EventTypes, LogEntry, LogKey, StateKey, StateValue, StoreAnswer, StoreWork,
         store::{Backend, LogKind, Place, Task, conformance},
     },
 };
@@ -196,7 +196,16 @@ fn a_span_of_a_long_history_is_found_wherever_it_lies() {
     one(&mut store, append(&room, 5000, 301_500, 0));
     let found = messages(one(&mut store, read(&room, 301_000..302_000, 100)));
     assert_eq!(found.into_iter().map(|(_, number)| number).collect::<Vec<_>>(), [301, 5000]);
-    one(&mut store, StoreWork::Expire { kind: LogKind::History, before: start, keep: None, max_bytes: None });
+    one(
+        &mut store,
+        StoreWork::Expire {
+            kind: LogKind::History,
+            before: start,
+            keep: None,
+            max_bytes: None,
+            written: EventTypes::ALL,
+        },
+    );
     assert_eq!(numbers(&mut store, &room), (601..=1200).collect::<Vec<_>>());
     assert_eq!(numbers(&mut store, &hall).len(), 600);
 }

@@ -141,7 +141,7 @@ impl Memory {
                 }
                 StoreAnswer::Done
             }
-            StoreWork::Expire { kind, before, keep, max_bytes } => {
+            StoreWork::Expire { kind, before, keep, max_bytes, .. } => {
                 // An old entry may be behind a younger one: a clock may have gone back.
                 let old = self.places(app_id, kind, |kept| kept.places(|entry| entry.time() < before));
                 old.into_iter().for_each(|(log, places)| self.drop_entries(app_id, &log, places));

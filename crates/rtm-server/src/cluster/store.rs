@@ -104,7 +104,7 @@ impl NatsStore {
                 self.read(app_id, &log, Span { after, times, limit, max_bytes }, until).await
             }
             StoreWork::Remove { log, places } => self.remove(app_id, &log, places, until).await,
-            StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes } => {
+            StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes, .. } => {
                 self.expire_events(app_id, before, keep, max_bytes, until).await
             }
             StoreWork::Expire { kind, before, .. } => self.expire(app_id, kind, before).await,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ::redb::ReadableTable as _;
 use rtm_core::{
-    ProjectEvent,
+    EventTypes, ProjectEvent,
     store::{OpenEvents, OpenKey, StateKey, StateKind, StateValue},
 };
 
@@ -20,14 +20,16 @@ pub(super) struct LeftOpen<'a, 't> {
     pub(super) app: &'a str,
     table: &'a mut StateTable<'t>,
     damage: &'a Damage,
+    /// The types of events that the log has.
+    written: EventTypes,
     open: OpenEvents,
     /// What was taken from the table.
     loaded: BTreeSet<OpenKey>,
 }
 
 impl<'a, 't> LeftOpen<'a, 't> {
-    pub(super) fn new(app: &'a str, table: &'a mut StateTable<'t>, damage: &'a Damage) -> Self {
-        Self { app, table, damage, open: OpenEvents::default(), loaded: BTreeSet::new() }
+    pub(super) fn new(app: &'a str, table: &'a mut StateTable<'t>, damage: &'a Damage, written: EventTypes) -> Self {
+        Self { app, table, damage, written, open: OpenEvents::default(), loaded: BTreeSet::new() }
     }
 
     /// The next event goes.
@@ -55,8 +57,9 @@ impl<'a, 't> LeftOpen<'a, 't> {
     pub(super) fn write(&mut self) -> Result<(), Fault> {
         for key in std::mem::take(&mut self.loaded) {
             let left = self.open.left(&key);
+            let is_over = left.is_empty() || !OpenEvents::are_followed(&key, self.written);
             let text = StateKey::Open(key).to_text().into_owned();
-            match left.is_empty() {
+            match is_over {
                 true => drop(self.table.remove((self.app, text.as_str()))?),
                 false => {
                     let record = StateValue::Open(left).encode();

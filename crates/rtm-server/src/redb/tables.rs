@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use rtm_codec::Revision;
 use rtm_core::{
-    LoggedEvent,
+    EventTypes, LoggedEvent,
     store::{
         LogEntry, LogKey, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, StoredBytes,
         record::RecordError,
@@ -132,8 +132,8 @@ impl<'t> Tables<'t> {
                 places.iter().try_for_each(|place| tables.remove(app, &key, place.0))?;
                 Ok(StoreAnswer::Done)
             }
-            StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes } => {
-                self.expire_events(app, *before, *keep, *max_bytes)?;
+            StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes, written } => {
+                self.expire_events(app, *before, *keep, *max_bytes, *written)?;
                 Ok(StoreAnswer::Done)
             }
             StoreWork::Expire { kind, before, keep, .. } => {
@@ -198,6 +198,7 @@ impl<'t> Tables<'t> {
         before: u64,
         keep: Option<usize>,
         max_bytes: Option<u64>,
+        written: EventTypes,
     ) -> Result<(), Fault> {
         self.events()?;
         self.state(StateKind::Open)?;
@@ -205,7 +206,7 @@ impl<'t> Tables<'t> {
         let (Some(events), Some(table)) = (self.events.as_mut(), self.states[StateKind::Open as usize].as_mut()) else {
             return Ok(());
         };
-        let mut left_open = LeftOpen::new(app, table, damage);
+        let mut left_open = LeftOpen::new(app, table, damage, written);
         events.expire(before, keep, max_bytes, &mut left_open)?;
         left_open.write()
     }

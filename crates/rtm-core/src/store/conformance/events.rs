@@ -10,7 +10,7 @@ use super::{
     support::{APPS, START, app_id, holds, run, run_in, same, user, wrong_answer},
 };
 use crate::{
-    project_event::{LoggedEvent, Moment, ProjectEvent},
+    project_event::{EventTypes, LoggedEvent, Moment, ProjectEvent},
     store::{
         Backend, EventCursor, LogEntry, LogKey, LogKind, Place, StateKey, StateKind, StateValue, StoreAnswer,
         StoreWork, Task,
@@ -39,7 +39,13 @@ pub(super) fn dropped(backend: &mut dyn Backend) -> Result<(), Fault> {
     for number in 1..=6 {
         places.push(add(backend, APPS[0], number, START + number)?);
     }
-    let expire = |before, keep| StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes: None };
+    let expire = |before, keep| StoreWork::Expire {
+        kind: LogKind::Events,
+        before,
+        keep,
+        max_bytes: None,
+        written: EventTypes::ALL,
+    };
     run(backend, expire(START + 1, Some(6)))?;
     same("nothing was too old or too many", &read(backend, APPS[0], None, 100)?.2, &Place(0))?;
     run(backend, expire(START + 3, Some(100)))?;
@@ -75,7 +81,16 @@ pub(super) fn at_once(backend: &mut dyn Backend) -> Result<(), Fault> {
     let all = places.iter().copied().zip(1..).collect();
     same("all", &read(backend, APPS[0], None, 100)?, &(all, false, Place(0)))?;
     let mut left_after = |what: &str, before, keep, wanted: &[u64]| {
-        run(backend, StoreWork::Expire { kind: LogKind::Events, before: START + before, keep, max_bytes: None })?;
+        run(
+            backend,
+            StoreWork::Expire {
+                kind: LogKind::Events,
+                before: START + before,
+                keep,
+                max_bytes: None,
+                written: EventTypes::ALL,
+            },
+        )?;
         let (left, _, dropped_to) = read(backend, APPS[0], None, 100)?;
         same(what, &left.into_iter().map(|(_, number)| number).collect(), &wanted.to_vec())?;
         same("up to where they went", &dropped_to, &places[places.len() - wanted.len() - 1])?;
@@ -122,8 +137,13 @@ pub(super) fn no_room(backend: &mut dyn Backend) -> Result<(), Fault> {
     }
     let all = measure(backend, APPS[0])?.events;
     holds("what is measured", &all, "what six events take", all >= 6 * 8)?;
-    let room =
-        |max_bytes| StoreWork::Expire { kind: LogKind::Events, before: 0, keep: None, max_bytes: Some(max_bytes) };
+    let room = |max_bytes| StoreWork::Expire {
+        kind: LogKind::Events,
+        before: 0,
+        keep: None,
+        max_bytes: Some(max_bytes),
+        written: EventTypes::ALL,
+    };
     run(backend, room(all))?;
     same("what has room", &read(backend, APPS[0], None, 9)?.0.len(), &6)?;
     // A little less than four have.
@@ -141,7 +161,13 @@ pub(super) fn apart(backend: &mut dyn Backend) -> Result<(), Fault> {
     for (app, number) in APPS.into_iter().zip(1..) {
         add(backend, app, number, START)?;
     }
-    let work = StoreWork::Expire { kind: LogKind::Events, before: u64::MAX, keep: Some(1), max_bytes: None };
+    let work = StoreWork::Expire {
+        kind: LogKind::Events,
+        before: u64::MAX,
+        keep: Some(1),
+        max_bytes: None,
+        written: EventTypes::ALL,
+    };
     run_in(backend, APPS[1], work)?;
     let (first, _, dropped_to) = read(backend, APPS[0], None, 9)?;
     same("the event of one project", &first.iter().map(|(_, number)| *number).collect(), &vec![1])?;
@@ -174,7 +200,16 @@ pub(super) fn fill(backend: &mut dyn Backend) -> Result<(), Fault> {
     for number in 1..=4 {
         add(backend, APPS[0], number, START + number)?;
     }
-    run(backend, StoreWork::Expire { kind: LogKind::Events, before: START + 3, keep: Some(9), max_bytes: None })?;
+    run(
+        backend,
+        StoreWork::Expire {
+            kind: LogKind::Events,
+            before: START + 3,
+            keep: Some(9),
+            max_bytes: None,
+            written: EventTypes::ALL,
+        },
+    )?;
     run(backend, move_to("users", 7, 1, 0))?;
     Ok(())
 }
@@ -189,7 +224,16 @@ pub(super) fn find(backend: &mut dyn Backend) -> Result<(), Fault> {
         "before the first",
         Place(0) < dropped_to && dropped_to < first,
     )?;
-    run(backend, StoreWork::Expire { kind: LogKind::Events, before: 0, keep: Some(1), max_bytes: None })?;
+    run(
+        backend,
+        StoreWork::Expire {
+            kind: LogKind::Events,
+            before: 0,
+            keep: Some(1),
+            max_bytes: None,
+            written: EventTypes::ALL,
+        },
+    )?;
     same("what is left of too many", &read(backend, APPS[0], None, 9)?.0.len(), &1)?;
     same("the next put", &run(backend, move_to("users", 8, 2, 1))?, &StoreAnswer::Done)
 }

@@ -121,7 +121,7 @@ pub(super) fn numbers(backend: &mut dyn Backend, log: &LogKey) -> Result<Vec<u64
 }
 
 pub(super) fn expire(kind: LogKind, before: u64) -> StoreWork {
-    StoreWork::Expire { kind, before, keep: None, max_bytes: None }
+    StoreWork::Expire { kind, before, keep: None, max_bytes: None, written: crate::EventTypes::ALL }
 }
 
 pub(super) fn key(name: &str) -> Result<StateKey, Fault> {
