@@ -10,8 +10,10 @@ use rtm_codec::{
     ErrorKind, Refusal,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
+#[cfg(feature = "webhooks")]
+use rtm_core::store::AcceptedEvents;
 #[cfg(any(feature = "admin", feature = "webhooks"))]
-use rtm_core::store::{AcceptedEvents, EventCursor};
+use rtm_core::store::EventCursor;
 use rtm_core::{AdminAnswer, AdminCall, Core, HttpId};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use rtm_core::{EventAnswer, EventPage, EventQuery};
