@@ -1,33 +1,19 @@
 //! Proxies between the client and its server: which one a gateway is reached by, and the way through it.
 
-use std::{
-    error::Error,
-    fmt, io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod server;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::{
-    Request, StatusCode, Uri,
-    client::conn::http1::{self, Parts},
-    header::{self, HeaderValue},
-};
-use hyper_util::{
-    client::proxy::matcher::{Intercept, Matcher},
-    rt::TokioIo,
-};
-use tokio::{net::lookup_host, time::timeout};
-use tokio_socks::{Error as SocksError, tcp::Socks5Stream};
+use std::{fmt, io, net::IpAddr};
 
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+
+use self::server::Server;
 use crate::{
     address::{Address, without_user},
-    cause::{explained, said},
-    handshake::{Bounded, HEAD_BYTES, is_lasting, is_lasting_status},
-    network::{Connector, Io},
-    tls::Trust,
+    cause::said,
 };
+
+pub use self::server::ProxyFault;
 
 /// The proxy through which a client reaches its server.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,27 +25,6 @@ pub enum Proxy {
     /// `socks5h`, `http` and `https` the proxy looks up the name of the server; with `socks5` this machine does, and tries all of
     /// its addresses.
     Url(String),
-}
-
-/// Why a text is not a valid URL of a proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProxyFault {
-    /// It is neither a URL nor `host:port`.
-    #[error("it is neither a URL nor host:port")]
-    NotAUrl,
-    /// The scheme is none of `http`, `https`, `socks5` and `socks5h`.
-    #[error("its scheme is not http, https, socks5 or socks5h")]
-    Scheme,
-    /// There is no host.
-    #[error("it has no host")]
-    NoHost,
-    /// It has a path or a query.
-    #[error("it has a path or a query: remove that")]
-    Extra,
-    /// The port is 0.
-    #[error("port 0 is not the port of a proxy")]
-    Port,
 }
 
 impl From<&str> for Proxy {
@@ -99,26 +64,6 @@ struct Setting {
     /// The variable that names it.
     variable: &'static str,
     server: Result<Server, ProxyFault>,
-}
-
-/// Where a proxy is, and how to speak with it.
-#[derive(Clone)]
-pub(crate) struct Server {
-    kind: Kind,
-    host: String,
-    port: u16,
-    /// With user and password.
-    intercept: Intercept,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Http,
-    Https,
-    /// `looks_up`: whether the proxy looks up names.
-    Socks {
-        looks_up: bool,
-    },
 }
 
 impl Proxies {
@@ -195,242 +140,8 @@ fn is_loopback(host: &str) -> bool {
         })
 }
 
-impl Server {
-    fn parse(url: &str) -> Result<Self, ProxyFault> {
-        let uri: Uri = url.parse().map_err(|_| ProxyFault::NotAUrl)?;
-        let (kind, usual_port) = match uri.scheme_str() {
-            None | Some("http") => (Kind::Http, 80),
-            Some("https") => (Kind::Https, 443),
-            Some("socks5") => (Kind::Socks { looks_up: false }, 1080),
-            Some("socks5h") => (Kind::Socks { looks_up: true }, 1080),
-            Some(_) => return Err(ProxyFault::Scheme),
-        };
-        let authority = uri.authority().ok_or(ProxyFault::NoHost)?;
-        if uri.query().is_some() || !matches!(uri.path(), "" | "/") {
-            return Err(ProxyFault::Extra);
-        }
-        let host = authority.host();
-        if host.is_empty() {
-            return Err(ProxyFault::NoHost);
-        }
-        let port = match authority.port_u16() {
-            Some(0) => return Err(ProxyFault::Port),
-            Some(port) => port,
-            None if authority.as_str().ends_with(host) => usual_port,
-            None => return Err(ProxyFault::NotAUrl),
-        };
-        let anywhere = Uri::from_static("http://anywhere/");
-        let intercept = Matcher::builder().all(url).build().intercept(&anywhere).ok_or(ProxyFault::NotAUrl)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { kind, host, port, intercept })
-    }
-
-    /// Opens a byte stream to `address` by way of this proxy. TLS with the server is not a part of it.
-    pub(crate) async fn connect(
-        &self,
-        connector: &Connector,
-        trust: &Trust,
-        address: &Address,
-    ) -> io::Result<Box<dyn Io>> {
-        if let Kind::Socks { looks_up: false } = self.kind {
-            let found = lookup_host((address.host.as_str(), address.port)).await?;
-            return self.connect_socks_to_any(connector, found).await;
-        }
-        let stream = self.reach(connector).await?;
-        let through = async {
-            match self.kind {
-                Kind::Http => self.connect_http(stream, address).await,
-                Kind::Https => {
-                    let stream = trust.handshake_with_proxy(&self.host, stream).await;
-                    let stream = stream.map_err(|error| self.explain(error.kind(), "has no TLS", error))?;
-                    self.connect_http(stream, address).await
-                }
-                Kind::Socks { .. } => {
-                    let opened = self.connect_socks(stream, (address.host.clone(), address.port)).await;
-                    opened.map_err(|error| self.explain_socks(error))
-                }
-            }
-        };
-        timeout(ANSWER_TIMEOUT, through).await.unwrap_or_else(|_| Err(self.too_late()))
-    }
-
-    /// Opens a byte stream to the proxy itself.
-    async fn reach(&self, connector: &Connector) -> io::Result<Box<dyn Io>> {
-        let stream = connector.connect(&self.host, self.port).await;
-        stream.map_err(|error| self.explain(error.kind(), "cannot be reached", error))
-    }
-
-    async fn connect_http(&self, stream: Box<dyn Io>, address: &Address) -> io::Result<Box<dyn Io>> {
-        let not_http = |error: hyper::Error| {
-            let kind = if error.is_parse() { io::ErrorKind::InvalidData } else { io::ErrorKind::ConnectionAborted };
-            self.explain(kind, "did not answer as an HTTP proxy does", error)
-        };
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(Bounded::new(stream, HEAD_BYTES))).await.map_err(not_http)?;
-        let target = address.host_and_port();
-        let mut request = Request::connect(&target).header(header::HOST, &target);
-        if let Some(credentials) = self.intercept.basic_auth() {
-            request = request.header::<_, HeaderValue>(header::PROXY_AUTHORIZATION, credentials.clone());
-        }
-        let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
-        // The connection works only while it is polled, and ends by itself once the proxy has switched.
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(not_http)?;
-            self.judge(response.status())
-        };
-        let connection = async { connection.without_shutdown().await.map_err(not_http) };
-        let ((), Parts { io, read_buf, .. }) = tokio::try_join!(biased; answer, connection)?;
-        if read_buf.is_empty() {
-            Ok(io.into_inner().into_inner())
-        } else {
-            Err(self.say(io::ErrorKind::InvalidData, "sent more than its answer"))
-        }
-    }
-
-    /// What the status of a proxy's answer means.
-    fn judge(&self, status: StatusCode) -> io::Result<()> {
-        if status.is_success() {
-            return Ok(());
-        }
-        let has_credentials = self.intercept.basic_auth().is_some();
-        let (kind, what) = match status {
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED if has_credentials => {
-                (io::ErrorKind::InvalidInput, "does not take this user and password (HTTP status 407)".to_owned())
-            }
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                (io::ErrorKind::InvalidInput, "wants a user and a password (HTTP status 407)".to_owned())
-            }
-            status if is_lasting_status(status) => {
-                (io::ErrorKind::InvalidInput, format!("refuses with HTTP status {status}"))
-            }
-            status => (io::ErrorKind::ConnectionRefused, format!("answered with HTTP status {status}")),
-        };
-        Err(self.say(kind, &what))
-    }
-
-    /// Tries the addresses of a host in their order, each over a stream of its own: the proxy ends one that it could not
-    /// connect.
-    async fn connect_socks_to_any(
-        &self,
-        connector: &Connector,
-        addresses: impl IntoIterator<Item = SocketAddr>,
-    ) -> io::Result<Box<dyn Io>> {
-        let mut failed = None;
-        for address in addresses {
-            let stream = self.reach(connector).await?;
-            let opened = self.connect_socks(stream, (address.ip().to_string(), address.port()));
-            let error = match timeout(ANSWER_TIMEOUT, opened).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) if is_of_proxy(&error) => return Err(self.explain_socks(error)),
-                Ok(Err(error)) => self.explain_socks(error),
-                Err(_) => self.too_late(),
-            };
-            // One that may answer the next time is a reason to try again.
-            if failed.is_none() || !is_lasting(&error) {
-                failed = Some(error);
-            }
-        }
-        Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
-    }
-
-    async fn connect_socks(&self, stream: Box<dyn Io>, target: (String, u16)) -> Result<Box<dyn Io>, SocksError> {
-        let opened = match self.intercept.raw_auth() {
-            None => Socks5Stream::connect_with_socket(stream, target).await,
-            Some((user, password)) => {
-                Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
-            }
-        };
-        opened.map(Socks5Stream::into_inner)
-    }
-
-    /// What the answer of a SOCKS proxy means.
-    fn explain_socks(&self, error: SocksError) -> io::Error {
-        let kind = |error: &SocksError| match error {
-            SocksError::Io(error) => error.kind(),
-            SocksError::InvalidTargetAddress(_)
-            | SocksError::InvalidResponseVersion
-            | SocksError::NoAcceptableAuthMethods
-            | SocksError::UnknownAuthMethod
-            | SocksError::ConnectionNotAllowedByRuleset
-            | SocksError::CommandNotSupported
-            | SocksError::AddressTypeNotSupported
-            | SocksError::InvalidReservedByte
-            | SocksError::UnknownAddressType
-            | SocksError::InvalidAuthValues(_)
-            | SocksError::PasswordAuthFailure(_)
-            | SocksError::AuthorizationRequired => io::ErrorKind::InvalidInput,
-            _ => io::ErrorKind::ConnectionRefused,
-        };
-        let has_credentials = self.intercept.raw_auth().is_some();
-        let kind = kind(&error);
-        match error {
-            SocksError::PasswordAuthFailure(_) => self.say(kind, "does not take this user and password"),
-            SocksError::NoAcceptableAuthMethods if !has_credentials => self.say(kind, "wants a user and a password"),
-            SocksError::Io(error) => self.explain(kind, "could not connect", error),
-            error => self.explain(kind, "could not connect", error),
-        }
-    }
-
-    fn too_late(&self) -> io::Error {
-        self.say(io::ErrorKind::TimedOut, "did not answer in time")
-    }
-
-    /// An error that names the proxy.
-    fn say(&self, kind: io::ErrorKind, what: &str) -> io::Error {
-        said(kind, format!("the proxy {self} {what}"))
-    }
-
-    /// An error that names the proxy, with the one behind it.
-    fn explain(&self, kind: io::ErrorKind, what: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
-        explained(kind, format!("the proxy {self} {what}"), source)
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.kind {
-            Kind::Http => "http",
-            Kind::Https => "https",
-            Kind::Socks { looks_up: false } => "socks5",
-            Kind::Socks { looks_up: true } => "socks5h",
-        };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
-
-/// Shows no user and no password.
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-/// Whether a SOCKS proxy lets nobody through, to whichever address.
-fn is_of_proxy(error: &SocksError) -> bool {
-    matches!(
-        error,
-        SocksError::InvalidResponseVersion
-            | SocksError::NoAcceptableAuthMethods
-            | SocksError::UnknownAuthMethod
-            | SocksError::CommandNotSupported
-            | SocksError::InvalidAuthValues(_)
-            | SocksError::PasswordAuthFailure(_)
-            | SocksError::AuthorizationRequired
-    )
-}
-
-/// How long a proxy may take to connect to the server: as long as TCP to it may take, and a round trip.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
@@ -542,56 +253,6 @@ mod tests {
         let error = error.to_string();
         assert!(error.contains("HTTPS_PROXY") && error.contains("scheme") && !error.contains("secret"), "{error}");
         assert!(proxies.find(&Address::parse("https://localhost").unwrap()).unwrap().is_none());
-    }
-
-    /// A SOCKS proxy that answers each address with a number, and what it was asked for.
-    fn socks(answers: &'static [(&'static str, u8)]) -> (Connector, Arc<Mutex<Vec<String>>>) {
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let seen = Arc::clone(&asked);
-        let connector = Connector::new(move |_, _| {
-            let (here, mut there) = duplex(1024);
-            let seen = Arc::clone(&seen);
-            tokio::spawn(async move {
-                let mut methods = [0; 3];
-                there.read_exact(&mut methods).await.unwrap();
-                there.write_all(&[5, 0]).await.unwrap();
-                let mut request = [0; 10];
-                there.read_exact(&mut request).await.unwrap();
-                let [5, 1, 0, 1, a, b, c, d, ..] = request else { panic!("no IPv4 address: {request:?}") };
-                let address = IpAddr::from([a, b, c, d]).to_string();
-                let answer = answers.iter().find(|(known, _)| *known == address).map(|(_, answer)| *answer);
-                seen.lock().unwrap().push(address);
-                there.write_all(&[5, answer.unwrap(), 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
-                let _ = there.write_all(b"here").await;
-            });
-            std::future::ready(io::Result::Ok(here))
-        });
-        (connector, asked)
-    }
-
-    /// The first words of whoever answers at one of these addresses.
-    async fn through_socks(connector: &Connector, addresses: &[&str]) -> io::Result<String> {
-        let server = Server::parse("socks5://proxy").unwrap();
-        let addresses: Vec<SocketAddr> =
-            addresses.iter().map(|address| format!("{address}:80").parse().unwrap()).collect();
-        let mut stream = server.connect_socks_to_any(connector, addresses).await?;
-        let mut words = String::new();
-        stream.read_to_string(&mut words).await?;
-        Ok(words)
-    }
-
-    #[tokio::test]
-    async fn a_socks_proxy_is_asked_for_each_address_of_a_host_until_one_answers() {
-        // 3 to 5: no way to the address; 8: an address of this kind is not known.
-        let (connector, asked) = socks(&[("192.0.2.1", 4), ("192.0.2.2", 8), ("192.0.2.3", 0), ("192.0.2.4", 0)]);
-        let words = through_socks(&connector, &["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]).await;
-        assert_eq!(words.unwrap(), "here");
-        assert_eq!(*asked.lock().unwrap(), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
-        let error = through_socks(&connector, &["192.0.2.1", "192.0.2.2"]).await.unwrap_err();
-        assert!(!is_lasting(&error), "the first may answer the next time: {error}");
-        let error = through_socks(&connector, &["192.0.2.2"]).await.unwrap_err();
-        assert!(is_lasting(&error), "{error}");
-        assert_eq!(through_socks(&connector, &[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
