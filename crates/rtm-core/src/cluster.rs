@@ -12,6 +12,7 @@ mod fields;
 mod gateway;
 mod kept;
 mod lease;
+mod names;
 mod node;
 mod post;
 mod presence;
@@ -36,6 +37,7 @@ pub use lease::{
     EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,
     Standing, Stored,
 };
+pub use names::{InvalidNodeName, MOST_WORKERS, NodeId, NodeName};
 pub use node::{Dropped, Node, NodeConfig, NodeOutput};
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
 pub use presence::{PagedUser, PresenceParcel, Sighting};
@@ -45,6 +47,4 @@ pub use project::{
 };
 pub use router::{ForCore, Router};
 pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
-pub use view::{
-    Change, InvalidNodeName, MEMBERS, MOST_WORKERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition,
-};
+pub use view::{Change, MEMBERS, Member, PARTITIONS, Role, View, partition};

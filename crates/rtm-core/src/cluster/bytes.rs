@@ -8,7 +8,7 @@ use bincode::{
 };
 use thiserror::Error;
 
-use super::view::{NodeId, NodeName};
+use super::names::{NodeId, NodeName};
 use crate::binary::Id;
 
 /// These bytes are not what they should be.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rtm_codec::{ChannelAttributes, ChannelId, Event, Revision, SessionId, UserId};
 
-use super::view::NodeId;
+use super::names::NodeId;
 
 /// Something about a channel.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,8 @@ use super::{
         NodeIdV1, PAYLOAD_BYTES, ParcelError, ParcelErrorKind, decode_borrowed, decode_first, encode, encode_to, tags,
     },
     kept::ViewV1,
-    view::{NodeId, View},
+    names::NodeId,
+    view::View,
 };
 
 /// One payload of the bus.

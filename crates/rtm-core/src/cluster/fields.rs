@@ -16,7 +16,7 @@ use rtm_codec::{
 
 use super::{
     bytes::{ParcelError, ParcelErrorKind, decode_first, decode_first_borrowed, encode_to},
-    view::{NodeId, NodeName},
+    names::{NodeId, NodeName},
 };
 use crate::binary::{StateV1, answer, answer_bytes, events, packet};
 

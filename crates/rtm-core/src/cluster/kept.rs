@@ -6,8 +6,9 @@ use rtm_codec::SessionId;
 
 use super::{
     bytes::{NodeIdV1, ParcelError, ParcelErrorKind, decode, encode, tags},
+    names::{MOST_WORKERS, NodeName},
     users::UserEntry,
-    view::{MOST_WORKERS, Member, NodeName, Role, View},
+    view::{Member, Role, View},
 };
 use crate::binary::Id;
 

@@ -17,7 +17,8 @@ use self::{contacts::Contacts, duties::Duties, keys::Keys, own::Own};
 use super::{
     envelope::Frame,
     kept::PROTO,
-    view::{NodeId, NodeName, View},
+    names::{NodeId, NodeName},
+    view::View,
 };
 use crate::Now;
 

@@ -10,8 +10,9 @@ use super::{
         EngineKey, EngineOp, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome, Standing,
         Stored,
     },
+    names::NodeId,
     post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Ticket},
-    view::{NodeId, View},
+    view::View,
 };
 use crate::Now;
 

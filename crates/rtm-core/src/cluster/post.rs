@@ -14,7 +14,8 @@ use thiserror::Error;
 use self::outbox::Outbox;
 use super::{
     envelope::{Acks, Frame, Parcel, PostData, Priority, Sealed},
-    view::{NodeId, View},
+    names::NodeId,
+    view::View,
 };
 
 /// How much the post holds.

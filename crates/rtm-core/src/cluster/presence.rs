@@ -3,7 +3,7 @@
 
 use rtm_codec::{PeerOnlineState, UserId};
 
-use super::view::NodeId;
+use super::names::NodeId;
 
 /// Where a user is, as its node says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use super::{
     channels::{ChannelParcel, HomeParcel},
     gateway::GatewayWord,
     kept::{PROTO_OF_MANY, PROTO_OF_RUNS, PROTO_OF_STORING},
+    names::NodeId,
     post::Ticket,
     presence::PresenceParcel,
-    view::NodeId,
 };
 
 /// One thing that a core says to the core of the same project on another node.

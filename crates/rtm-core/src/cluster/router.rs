@@ -9,10 +9,10 @@ use rtm_codec::AppId;
 
 use super::{
     envelope::{Parcel, Priority},
+    names::NodeId,
     node::Node,
     post::{NotSent, PostEvent, Settled, Ticket},
     project::{Posted, Posting, ProjectParcel},
-    view::NodeId,
 };
 
 /// Something for the core of a project.

@@ -2,7 +2,7 @@
 
 use rtm_codec::{SessionId, UserId};
 
-use super::view::NodeId;
+use super::names::NodeId;
 
 /// Where a user's session is. The engine keeps one entry for each user, and a conditional write of it alone decides.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,7 @@ use std::{
 };
 
 use super::{Membership, MembershipOutput, Phase};
-use crate::cluster::{
-    envelope::Frame,
-    kept::Deaf,
-    view::{NodeId, View},
-};
+use crate::cluster::{envelope::Frame, kept::Deaf, names::NodeId, view::View};
 
 /// Nodes that are sent heartbeats: all other members, and those that want to join.
 #[derive(Debug, Default)]

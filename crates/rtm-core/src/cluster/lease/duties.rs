@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Asked, EngineKey, EngineOp, Membership, MembershipEvent, Phase, keys::LAST_MOMENTS};
-use crate::cluster::view::{Change, NodeId, Role, View};
+use crate::cluster::{
+    names::NodeId,
+    view::{Change, Role, View},
+};
 
 /// What a node has to do for the view, and since when.
 #[derive(Debug, Default)]

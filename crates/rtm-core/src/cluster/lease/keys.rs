@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::{Asked, EngineKey, EngineOp, Membership, Stored};
 use crate::cluster::{
     kept::{Lease, LeaseEntry},
-    view::{MEMBERS, NodeId, NodeName, View},
+    names::{NodeId, NodeName},
+    view::{MEMBERS, View},
 };
 
 /// What is known of the others' keys.

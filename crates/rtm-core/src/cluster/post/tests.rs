@@ -6,10 +6,7 @@ use bytes::Bytes;
 use rtm_codec::AppId;
 
 use super::*;
-use crate::cluster::{
-    envelope::Envelope,
-    view::{Change, NodeName},
-};
+use crate::cluster::{envelope::Envelope, names::NodeName, view::Change};
 
 /// Two posts, and what is on its way between them.
 struct Pair {
