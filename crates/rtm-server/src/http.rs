@@ -1,6 +1,8 @@
 //! The HTTP side of the port: the vendor's gateway, health, and the handshake that turns a connection
 //! into a WebSocket one. Each connection carries one request, but for those of back ends.
 
+pub(crate) mod handshake;
+
 use std::{
     convert::Infallible,
     error::Error,
@@ -23,8 +25,6 @@ use hyper_util::rt::TokioIo;
 use rtm_codec::{
     ErrorKind, Refusal, UserId, Wire,
     anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest},
-    native::SUBPROTOCOL,
-    websocket::accept_key,
 };
 use rtm_core::HttpId;
 use tokio::time::{Instant, timeout};
@@ -33,6 +33,7 @@ use tracing::debug;
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::RestRefusal;
 
+use self::handshake::{handshake, is_websocket, switch};
 #[cfg(feature = "rest")]
 use crate::rest;
 use crate::{
@@ -427,61 +428,6 @@ fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
     response
 }
 
-pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
-    words(headers, header::UPGRADE).any(|word| word.eq_ignore_ascii_case("websocket"))
-}
-
-/// The comma-separated words of a header, which may stand there more than once.
-pub(crate) fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim)
-}
-
-/// Which wire a WebSocket handshake asks for, and what proves that it was understood; or why not.
-fn handshake<B>(request: &Request<B>) -> Result<(Wire, HeaderValue), (StatusCode, &'static str)> {
-    let headers = request.headers();
-    let refuse = |what| Err((StatusCode::BAD_REQUEST, what));
-    if request.version() < Version::HTTP_11 {
-        return Err((
-            StatusCode::UPGRADE_REQUIRED,
-            "a WebSocket handshake needs HTTP/1.1: the proxy in front has to be told so (nginx: proxy_http_version 1.1)\n",
-        ));
-    }
-    let is_upgrade = words(headers, header::CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    if request.method() != Method::GET || !is_upgrade {
-        return refuse("a WebSocket handshake is a GET with Connection: Upgrade\n");
-    }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err((StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is understood\n"));
-    }
-    let wire = if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        Wire::Vendor
-    } else if words(headers, header::SEC_WEBSOCKET_PROTOCOL).any(|word| word == SUBPROTOCOL) {
-        Wire::Native
-    } else {
-        return refuse("the only WebSocket subprotocol here is rtm.v1\n");
-    };
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LEN);
-    match key.map(|key| HeaderValue::try_from(accept_key(key.as_bytes()))) {
-        Some(Ok(accept)) => Ok((wire, accept)),
-        _ => refuse("Sec-WebSocket-Key is missing or has not 24 characters\n"),
-    }
-}
-
-/// The answer to a good handshake.
-fn switch(wire: Wire, accept: HeaderValue) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if wire == Wire::Native {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
-    response
-}
-
 /// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory; but not that of a
 /// connection which the application has accepted.
 async fn upgraded(upgrade: OnUpgrade, wire: Wire, shared: Arc<Shared>, guest: Arc<Guest>) {
@@ -517,8 +463,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 100;
 /// A request's body: a token of 16 KiB with everything escaped.
 const BODY_BYTES: usize = 64 * 1024;
-/// 16 bytes in Base64.
-const KEY_LEN: usize = 24;
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 

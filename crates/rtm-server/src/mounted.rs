@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::{
     clock::instant,
     handle::ServerHandle,
-    http::{Exchange, is_rest, is_websocket, text},
+    http::{Exchange, handshake::is_websocket, is_rest, text},
     project::Project,
     remote::Remote,
     shared::Guest,
@@ -141,7 +141,7 @@ mod service {
     use tower_service::Service;
 
     use super::*;
-    use crate::http::words;
+    use crate::http::handshake::words;
 
     /// A server as a `tower` service, for axum and other HTTP servers. It answers as [`ServerHandle::respond`] does.
     ///

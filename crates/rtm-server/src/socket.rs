@@ -8,7 +8,9 @@
 //! nothing is taken from its session, whose own bound then acts, and its requests wait here. It is read from all the
 //! same until [`HELD_BYTES`] wait: its signs of life and acknowledgements count although its link is slow.
 
+mod ending;
 mod login;
+mod output;
 
 use std::{
     collections::VecDeque,
@@ -22,11 +24,11 @@ use std::{
 
 use bytes::Bytes;
 use rtm_codec::{
-    ClientFrame, CloseReason, Login, ServerFrame, ServerWire, UserId, Wire,
+    ClientFrame, CloseReason, Login, ServerWire, UserId, Wire,
     limits::PACKET_BYTES,
     websocket::{Incoming, WebSocket},
 };
-use rtm_core::{ConnId, Outgoing};
+use rtm_core::ConnId;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::futures::OwnedNotified,
@@ -34,12 +36,13 @@ use tokio::{
 };
 use tracing::debug;
 
+use self::ending::CLOSE_TIMEOUT;
 #[cfg(feature = "admin")]
 use crate::call_times::TimedCall;
 use crate::{
     gate::{Gate, Verdict},
     outbox::Outbox,
-    peers::{CONNECTIONS, End, Traffic},
+    peers::{End, Traffic},
     project::Project,
     scratch::Scratch,
     shared::{Guest, Shared},
@@ -398,58 +401,6 @@ impl Socket {
         }
     }
 
-    /// Makes bytes of what the core had for this connection.
-    fn encode(&mut self, scratch: &mut Scratch) {
-        let mut outgoing = std::mem::take(&mut scratch.outgoing);
-        let mut events = 0;
-        for outgoing in outgoing.drain(..) {
-            match outgoing {
-                Outgoing::Frame(frame) => {
-                    if matches!(frame, ServerFrame::Welcome(_) | ServerFrame::Refused(_)) {
-                        self.login_answered(&frame);
-                    }
-                    #[cfg(feature = "admin")]
-                    if let Some(timed) = self.timed.take_if(|timed| timed.is_answered_by(&frame)) {
-                        self.shared.call_times.add(&timed);
-                    }
-                    self.wire.encode(&frame);
-                }
-                Outgoing::Event(seq, event) => {
-                    events += 1;
-                    self.wire.encode_event(seq, &event);
-                }
-                Outgoing::Close(reason) => self.close(reason, None, scratch),
-                Outgoing::Hangup => {
-                    self.ends(End::Refused);
-                    self.hang_up(CODE_REFUSED, "the login is refused", scratch);
-                }
-            }
-        }
-        scratch.outgoing = outgoing;
-        if let Phase::Handed(handed) = &mut self.phase {
-            handed.traffic.events += events;
-        }
-        // What the native wire has stays where it is until it is written.
-        if matches!(self.wire, ServerWire::Vendor(_)) {
-            self.pack(scratch);
-        }
-    }
-
-    /// Ends the connection from this side: says so on the wire and in the close frame.
-    fn close(&mut self, reason: CloseReason, detail: Option<&str>, scratch: &mut Scratch) {
-        self.close_with(reason, reason.websocket_code(), detail.unwrap_or(reason.as_str()), scratch);
-    }
-
-    /// The same with a close frame that says more exactly what was wrong with the client's own.
-    fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
-        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_) | Phase::Handed(_)) {
-            self.ends(End::Closed(reason));
-            self.ends_unknown(End::Closed(reason));
-            self.wire.encode(&ServerFrame::Close(reason));
-            self.hang_up(code, detail, scratch);
-        }
-    }
-
     /// Where bytes are counted, as long as the connection may be one of a project.
     fn traffic(&mut self) -> Option<&mut Traffic> {
         match &mut self.phase {
@@ -464,83 +415,6 @@ impl Socket {
         if let Some(traffic) = self.traffic() {
             traffic.packets_read = traffic.packets_read.saturating_add(read);
         }
-    }
-
-    /// Takes note of how the connection ends.
-    fn ends(&mut self, end: End) {
-        if let Phase::Handed(handed) = &mut self.phase {
-            handed.end = end;
-        }
-    }
-
-    /// Logs that the connection ends and has not come to a project.
-    fn ends_unknown(&self, end: End) {
-        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_)) {
-            debug!(target: CONNECTIONS, remote = %self.guest.remote, reason = end.as_str(), "a connection has ended before its login");
-        }
-    }
-
-    /// Ends the connection with a close frame alone, after what was encoded.
-    fn hang_up(&mut self, code: u16, detail: &str, scratch: &mut Scratch) {
-        self.pack(scratch);
-        self.websocket.close(code, detail, &mut scratch.write);
-        self.phase = Phase::Closing;
-        self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
-    }
-
-    /// Ends the connection without another word.
-    fn abandon(&mut self) {
-        self.phase = Phase::Ending;
-        self.outbox.clear();
-    }
-
-    /// Moves what was encoded into the bytes to write.
-    fn pack(&mut self, scratch: &mut Scratch) {
-        let (websocket, mut packets) = (&mut self.websocket, 0);
-        self.wire.drain(|packet| {
-            packets += 1;
-            websocket.write(packet, &mut scratch.write);
-        });
-        if let Some(traffic) = self.traffic() {
-            traffic.packets_written += packets;
-        }
-    }
-
-    /// How many bytes the socket has not taken yet.
-    fn unsent(&self, scratch: &Scratch) -> usize {
-        self.outbox.len() + scratch.write.len() + self.wire.waiting()
-    }
-
-    /// Writes what waits and then what is new; says whether the socket took any of it.
-    fn write(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<bool> {
-        let mut written = 0;
-        if !self.outbox.is_flushed() {
-            written = self.outbox.go_on(&mut self.stream, cx)?;
-        }
-        if scratch.write.is_empty()
-            && let Some(messages) = self.wire.take_messages()
-        {
-            if !messages.is_empty() {
-                written += self.outbox.send(&mut self.stream, cx, messages)?;
-            }
-        } else {
-            self.pack(scratch);
-            if !scratch.write.is_empty() {
-                written += self.outbox.send(&mut self.stream, cx, &scratch.write)?;
-                scratch.write.clear();
-            }
-        }
-        let (moved, taken) = (written > 0, self.wire.taken());
-        if let Some(traffic) = self.traffic() {
-            traffic.written = traffic.written.saturating_add(written as u32);
-            traffic.writes += u32::from(moved);
-            traffic.packets_written += taken;
-        }
-        if matches!(self.phase, Phase::Handed(_)) && (moved || self.timer.is_none()) {
-            // The time begins anew with everything that the socket takes.
-            self.timer = (!self.outbox.is_empty()).then(|| Box::pin(sleep(STALL_TIMEOUT)));
-        }
-        Ok(moved)
     }
 
     /// Makes ready to sleep: has the timer wake this task.
@@ -605,12 +479,5 @@ const UNSENT_BYTES: usize = 256 * 1024;
 /// How much is read from a client that is held back, and how many of its frames wait, before it is left unread.
 const HELD_BYTES: usize = 256 * 1024;
 const HELD_FRAMES: usize = 1024;
-/// How long a socket may take nothing of what waits for it.
-const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the login of a client may take that has connected when the server goes down.
 const LAST_LOGIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a client may take to confirm a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The WebSocket code after a refused login: not one of [`CloseReason`], and not one that the vendor's
-/// SDK takes for its own leaving.
-const CODE_REFUSED: u16 = 4000;

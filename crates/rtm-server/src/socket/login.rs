@@ -9,7 +9,7 @@ use std::{
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, UserId};
 use tracing::debug;
 
-use super::{CODE_REFUSED, Handed, Judged, MESSAGE_BYTES, Phase, Socket, Visitor};
+use super::{Handed, Judged, MESSAGE_BYTES, Phase, Socket, Visitor, ending::CODE_REFUSED};
 use crate::{
     clock::instant,
     gate::{Decision, Gate, denied},
