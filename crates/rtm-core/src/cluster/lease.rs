@@ -2,6 +2,7 @@
 
 mod contacts;
 mod duties;
+mod engine;
 mod keys;
 mod own;
 
@@ -11,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use self::{contacts::Contacts, duties::Duties, keys::Keys, own::Own};
 use super::{
     envelope::Frame,
@@ -21,6 +20,8 @@ use super::{
     view::View,
 };
 use crate::Now;
+
+pub use self::engine::{EngineKey, EngineOp, OpId, Outcome, Stored};
 
 /// How a node is a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,62 +43,6 @@ impl MembershipConfig {
     pub fn new(name: NodeName) -> Self {
         Self { name, proto: PROTO, workers: 1, isolated_for: Duration::from_secs(30) }
     }
-}
-
-/// The number of a question to the engine; no two of one node are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpId(u64);
-
-/// A key of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EngineKey {
-    /// The view.
-    View,
-    /// The lease of the node with this name.
-    Node(NodeName),
-}
-
-/// A question to the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EngineOp {
-    /// Write, if the key has this revision: 0 if it is not there. This must be decided once for all nodes.
-    Write {
-        /// Where.
-        key: EngineKey,
-        /// What.
-        value: Bytes,
-        /// The revision that the key has to have.
-        expected: u64,
-    },
-    /// Read at the leader. An old value does no harm, but delays.
-    Read {
-        /// Where.
-        key: EngineKey,
-    },
-}
-
-/// What a key holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Rises with each write of the key.
-    pub revision: u64,
-    /// The value.
-    pub value: Bytes,
-}
-
-/// What came of a question to the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is written, under this revision.
-    Written(u64),
-    /// It holds this; `None` if it is not there.
-    Found(Option<Stored>),
-    /// It had another revision, or another write of it is under way: even one's own.
-    Conflict,
-    /// Nobody knows.
-    TimedOut,
-    /// It was not done: nobody is there who could.
-    NoResponders,
 }
 
 /// Where a node stands.
