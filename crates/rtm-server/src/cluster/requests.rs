@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use async_nats::{Client, HeaderMap, Message, StatusCode, connection::State};
@@ -125,6 +125,11 @@ impl Requests {
             }
         }
         Ok((all, None))
+    }
+
+    /// Which connection there is, or was last, by a number that rises.
+    pub(crate) fn connection(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     async fn send(&self, subject: &str, number: u64, headers: HeaderMap, payload: Bytes) -> Result<(), NoAnswer> {

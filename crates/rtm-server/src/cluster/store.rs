@@ -4,6 +4,7 @@
 mod bytes;
 mod damage;
 mod events;
+mod in_order;
 mod jetstream;
 mod logs;
 mod node;
@@ -27,6 +28,7 @@ pub use self::tool::ClusterStore;
 
 use self::{
     damage::Damage,
+    in_order::Steady,
     jetstream::{Fault, JetStream},
     logs::{Places, Span},
     subjects::Subjects,
@@ -45,6 +47,7 @@ pub(crate) struct NatsStore {
     jetstream: JetStream,
     subjects: Arc<Subjects>,
     places: Arc<Places>,
+    steady: Arc<Steady>,
     damage: Arc<Damage>,
 }
 
@@ -82,7 +85,13 @@ impl NatsStore {
             }
         }
         let jetstream = JetStream::new(client, writer).await.map_err(|fault| NotDone::NotNow(fault.to_string()))?;
-        Ok(Self { jetstream, subjects: Arc::new(subjects), places: Arc::default(), damage: Arc::default() })
+        Ok(Self {
+            jetstream,
+            subjects: Arc::new(subjects),
+            places: Arc::default(),
+            steady: Arc::default(),
+            damage: Arc::default(),
+        })
     }
 
     /// The same for a node, which writes nothing while it may be out of its cluster.

@@ -142,9 +142,25 @@ impl JetStream {
         payload: Bytes,
         until: Instant,
     ) -> Result<u64, Fault> {
+        self.repeat(until, || self.try_to_publish(subject, write, payload.clone(), until)).await
+    }
+
+    /// One attempt at that.
+    pub(crate) async fn try_to_publish(
+        &self,
+        subject: &str,
+        write: WriteId,
+        payload: Bytes,
+        until: Instant,
+    ) -> Result<u64, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", format!("{:032x}", write.0));
-        self.repeat(until, || self.publish_with(subject, headers.clone(), payload.clone(), until)).await
+        self.publish_with(subject, headers, payload, until).await
+    }
+
+    /// Which connection to NATS there is, by a number that rises.
+    pub(crate) fn connection(&self) -> u64 {
+        self.requests.connection()
     }
 
     /// Publishes if a sequence is the last one of the subject; 0 stands for none. Tried once: after a time-out, whether

@@ -8,14 +8,16 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rtm_codec::AppId;
-use rtm_core::store::{LogEntry, LogKey, LogKind, Page, Place, StoreAnswer};
+use rtm_core::store::{LogEntry, LogKey, LogKind, Page, Place, StoreAnswer, record::RecordError};
 use tokio::time::Instant;
 
 use super::{
     Failure, NatsStore,
-    jetstream::{Fault, Start},
+    in_order::in_order,
+    jetstream::{Fault, Start, WriteId},
     scan::{IN_FLIGHT, Scan},
 };
 use crate::project::now;
@@ -38,20 +40,18 @@ impl NatsStore {
         until: Instant,
     ) -> Vec<Result<StoreAnswer, Failure>> {
         let (stream, subject) = (self.subjects.log_stream(log.kind()), self.subjects.log(app_id, log));
-        let keep = |(entry, _): &(LogEntry, Option<usize>)| {
-            let record = entry.encode();
-            let subject = &subject;
-            async move {
-                Ok::<_, Failure>(
-                    self.jetstream.publish(subject, self.jetstream.write_id(), record?.into(), until).await?,
-                )
-            }
+        let records = entries.iter().map(|(entry, _)| Ok((self.jetstream.write_id(), Bytes::from(entry.encode()?))));
+        let records: Vec<Result<(WriteId, Bytes), RecordError>> = records.collect();
+        let attempt = |record: Result<(WriteId, Bytes), RecordError>| async {
+            let (write, record) = record?;
+            Ok(self.jetstream.try_to_publish(&subject, write, record, until).await?)
         };
-        let mut kept = Vec::with_capacity(entries.len());
-        for entries in entries.chunks(POLLED_IN_ORDER) {
-            // They are polled in their order, and so sent in it.
-            kept.extend(join_all(entries.iter().map(keep)).await);
-        }
+        let persist = |record: Result<(WriteId, Bytes), RecordError>| async {
+            let (write, record) = record?;
+            Ok(self.jetstream.publish(&subject, write, record, until).await?)
+        };
+        let connection = || self.jetstream.connection();
+        let kept = in_order(&records, (&self.steady, log.kind()), connection, attempt, persist).await;
         let seqs = kept.iter().filter_map(|seq| seq.as_ref().ok());
         seqs.clone().for_each(|seq| self.places.remember(*seq, &subject));
         let is_late = |entry: &LogEntry| entry.time().saturating_add(late_after(log.kind())) < now().unix_ms;
@@ -280,5 +280,3 @@ pub(super) const EXPIRY: Duration = Duration::from_secs(60);
 pub(super) const EXPIRED_AT_ONCE: usize = 1024;
 /// How many sequences are remembered with their subjects.
 const REMEMBERED: usize = 64 * 1024;
-/// So many futures `join_all` polls in their order.
-const POLLED_IN_ORDER: usize = 30;

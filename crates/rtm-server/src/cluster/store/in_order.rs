@@ -1,0 +1,185 @@
+//! Has the messages of one log come in their order, whatever fails meanwhile.
+//!
+//! Many are on their way at once as long as JetStream takes them. When it does not (no server, no leader), each is tried again
+//! until it does; were they tried side by side, a later one could be the first to come after that. So they go one by one then.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use rtm_core::store::LogKind;
+use tokio::time::Instant;
+
+use super::Failure;
+
+/// Whether JetStream takes what is sent, by kind of log: each has a stream with a leader of its own.
+#[derive(Debug, Default)]
+pub(super) struct Steady([Mutex<Option<Taken>>; LogKind::ALL.len()]);
+
+/// The last message that it took.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    at: Instant,
+    /// Over which connection to NATS.
+    connection: u64,
+}
+
+impl Steady {
+    /// Whether several messages may be on their way at once.
+    fn is_steady(&self, kind: LogKind, connection: u64) -> bool {
+        self.lock(kind).is_some_and(|taken| taken.connection == connection && taken.at.elapsed() < STEADY_FOR)
+    }
+
+    fn note(&self, kind: LogKind, connection: u64, taken: bool) {
+        *self.lock(kind) = taken.then(|| Taken { at: Instant::now(), connection });
+    }
+
+    fn lock(&self, kind: LogKind) -> MutexGuard<'_, Option<Taken>> {
+        self.0[kind as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Publishes messages of one log and says what came of each. `attempt` tries one once, `persist` as often as its time allows, and
+/// `connection` numbers the connections to NATS.
+pub(super) async fn in_order<M, A, P>(
+    messages: &[M],
+    (steady, kind): (&Steady, LogKind),
+    connection: impl Fn() -> u64,
+    attempt: impl Fn(M) -> A,
+    persist: impl Fn(M) -> P,
+) -> Vec<Result<u64, Failure>>
+where
+    M: Clone,
+    A: Future<Output = Result<u64, Failure>>,
+    P: Future<Output = Result<u64, Failure>>,
+{
+    let mut outcomes = Vec::with_capacity(messages.len());
+    while let rest @ [first, ..] = &messages[outcomes.len()..] {
+        let before = connection();
+        if !steady.is_steady(kind, before) {
+            let outcome = persist(first.clone()).await;
+            // What it came over at last may be another connection; the next one finds out.
+            steady.note(kind, before, outcome.is_ok());
+            outcomes.push(outcome);
+            continue;
+        }
+        let burst = &rest[..rest.len().min(POLLED_IN_ORDER)];
+        // They are polled in their order, and so sent in it.
+        for (message, outcome) in burst.iter().zip(join_all(burst.iter().cloned().map(&attempt)).await) {
+            let is_passing = matches!(&outcome, Err(Failure::JetStream(fault)) if fault.is_passing());
+            let outcome = if is_passing { persist(message.clone()).await } else { outcome };
+            steady.note(kind, before, outcome.is_ok() && !is_passing);
+            outcomes.push(outcome);
+        }
+    }
+    outcomes
+}
+
+/// For so long after it took a message JetStream is believed to take the next ones.
+const STEADY_FOR: Duration = Duration::from_secs(1);
+/// So many futures `join_all` polls in their order.
+const POLLED_IN_ORDER: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use tokio::time::sleep;
+
+    use super::{super::jetstream::Fault, *};
+    use crate::cluster::requests::NoAnswer;
+
+    /// A stream that takes nothing for a while.
+    #[derive(Default)]
+    struct Stream {
+        kept: RefCell<Vec<u32>>,
+        under_way: Cell<usize>,
+        most_at_once: Cell<usize>,
+        /// From which attempt on, and up to which, there is no leader.
+        leaderless: (usize, usize),
+        attempts: Cell<usize>,
+        connection: Cell<u64>,
+    }
+
+    impl Stream {
+        async fn attempt(&self, message: u32) -> Result<u64, Failure> {
+            let number = self.attempts.get();
+            self.attempts.set(number + 1);
+            self.under_way.set(self.under_way.get() + 1);
+            self.most_at_once.set(self.most_at_once.get().max(self.under_way.get()));
+            let is_leaderless = (self.leaderless.0..self.leaderless.1).contains(&number);
+            if !is_leaderless {
+                self.kept.borrow_mut().push(message);
+            }
+            sleep(Duration::from_millis(1)).await;
+            self.under_way.set(self.under_way.get() - 1);
+            match is_leaderless {
+                false => Ok(u64::from(message)),
+                true => Err(Fault::from(NoAnswer::NoResponders("log".to_owned())).into()),
+            }
+        }
+
+        async fn persist(&self, message: u32) -> Result<u64, Failure> {
+            loop {
+                match self.attempt(message).await {
+                    Err(_) => sleep(Duration::from_millis(50)).await,
+                    done => return done,
+                }
+            }
+        }
+
+        async fn publish(&self, steady: &Steady, messages: &[u32]) {
+            let connection = || self.connection.get();
+            let (attempt, persist) = (|message| self.attempt(message), |message| self.persist(message));
+            let outcomes = in_order(messages, (steady, LogKind::History), connection, attempt, persist).await;
+            let seqs: Vec<u32> = outcomes.into_iter().map(|seq| seq.unwrap() as u32).collect();
+            assert_eq!(seqs, messages);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_go_together_while_all_is_well() {
+        let (stream, steady) = (Stream::default(), Steady::default());
+        let messages: Vec<u32> = (0..24).collect();
+        stream.publish(&steady, &messages).await;
+        assert_eq!(stream.most_at_once.take(), 23, "the first shows that all is well");
+        stream.publish(&steady, &messages).await;
+        assert_eq!(stream.most_at_once.take(), 24);
+        assert_eq!(*stream.kept.borrow(), [messages.clone(), messages].concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_a_while_comes_in_order_wherever_that_begins_and_ends() {
+        let messages: Vec<u32> = (0..30).collect();
+        for from in 0..40 {
+            for len in 1..40 {
+                // A leader is not lost and found again within the moment in which messages are sent together.
+                let till = from + len;
+                if (1..30).contains(&from) && till < 30 {
+                    continue;
+                }
+                let (stream, steady) = (Stream { leaderless: (from, till), ..Stream::default() }, Steady::default());
+                stream.publish(&steady, &messages[..20]).await;
+                stream.publish(&steady, &messages[20..]).await;
+                assert_eq!(*stream.kept.borrow(), messages, "no leader at the attempts from {from} to {till}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_or_over_another_connection_one_goes_first() {
+        let (stream, steady) = (Stream::default(), Steady::default());
+        stream.publish(&steady, &[1]).await;
+        sleep(STEADY_FOR).await;
+        stream.most_at_once.take();
+        stream.publish(&steady, &[2, 3, 4]).await;
+        assert_eq!(stream.most_at_once.take(), 2);
+        stream.connection.set(1);
+        stream.publish(&steady, &[5, 6, 7]).await;
+        assert_eq!(stream.most_at_once.take(), 2);
+        stream.publish(&steady, &[8, 9, 10]).await;
+        assert_eq!(stream.most_at_once.take(), 3);
+    }
+}
