@@ -47,9 +47,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             if config.projects.is_empty() {
                 output::note(format_args!("rtm: there is no project here: rtm serve needs --project too"));
             }
-            unknown
-                .iter()
-                .for_each(|variable| output::note(format_args!("rtm: {variable} is not a setting, and is ignored")));
+            unknown.iter().for_each(|variable| {
+                output::note(format_args!("rtm: {}, and is ignored", serve::is_no_setting(variable)));
+            });
             "the configuration is valid\n".to_owned()
         }
         What::Diff(File { file }) => difference(&serve::read(file.as_deref())?.0),

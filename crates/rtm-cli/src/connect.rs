@@ -9,7 +9,7 @@ use rtm_client::{Client, ClientBuilder, ConnectionState, ErrorKind, Events, RtmE
 use rtm_codec::AppId;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -153,18 +153,17 @@ impl User {
         act(client).await
     }
 
-    /// Logs in. If a script logs in more often than the limit allows, it waits here, at most for some seconds.
+    /// Logs in. Who logs in more often than a limit allows, or finds the project full, is let in or refused within --timeout.
     pub(crate) async fn login(&self, client: &Client) -> anyhow::Result<()> {
-        let mut pauses = [1, 1, 2].map(Duration::from_secs).into_iter();
+        let deadline = Instant::now() + self.timeout;
         loop {
-            let login = client.login(&self.uid, self.token.as_deref()).await;
-            match (login, pauses.next()) {
-                (Err(error), Some(pause)) if error.kind() == ErrorKind::TooOften => sleep(pause).await,
-                (login, _) => {
-                    return login
-                        .with_context(|| format!("{} cannot log in at {}", self.uid, self.project.gateway.join(", ")));
-                }
+            let Err(error) = client.login(&self.uid, self.token.as_deref()).await else { return Ok(()) };
+            let pause = error.retry_after().unwrap_or(PAUSE);
+            if error.kind() != ErrorKind::TooOften || Instant::now() + pause >= deadline {
+                let cannot = || format!("{} cannot log in at {}", self.uid, self.project.gateway.join(", "));
+                return Err(error).with_context(cannot);
             }
+            sleep(pause).await;
         }
     }
 }
@@ -240,3 +239,6 @@ impl Stop {
         }
     }
 }
+
+/// Before a login is tried again that was refused for a limit, unless the server says how long.
+const PAUSE: Duration = Duration::from_secs(1);

@@ -10,6 +10,7 @@ use rtm_client::{ChannelId, Client, History, HistoryQuery, StoredMessage, UserId
 
 use crate::{
     connect::User,
+    exit::WrongArgument,
     output::{self, Format},
     readable::{self, Timed},
 };
@@ -50,6 +51,12 @@ struct Conversation {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    if let (Some(since), Some(until)) = (args.since, args.until)
+        && since >= until
+    {
+        let what = "--until is not later than --since, so nothing is between them: 2h ago is before 1h ago";
+        return Err(WrongArgument(what.to_owned()).into());
+    }
     args.user.act(async |client| args.print(client).await).await
 }
 

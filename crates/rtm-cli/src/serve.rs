@@ -111,7 +111,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     });
     let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?.with_default(LEVEL);
     for variable in unknown {
-        tracing::warn!("{variable} is not a setting, and is ignored");
+        tracing::warn!("{}, and is ignored", is_no_setting(&variable));
     }
     if !config.admin.keys.is_empty() && config.admin.listen.is_empty() && !sockets.has_admin() {
         tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");
@@ -137,16 +137,26 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<Str
         Some(path) => {
             let name = path.display();
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-            ServerConfig::from_toml_and_env(&text, variables)
-                .with_context(|| format!("{name} is not a valid configuration"))
+            ServerConfig::from_toml_and_env(&text, variables).map_err(|error| match error.key().starts_with("RTM_") {
+                true => anyhow::Error::new(error).context(OF_ENVIRONMENT),
+                false => anyhow::Error::new(error).context(format!("{name} is not a valid configuration")),
+            })
         }
-        None => ServerConfig::from_toml_and_env("", variables).context("the environment is not a valid configuration"),
+        None => ServerConfig::from_toml_and_env("", variables).context(OF_ENVIRONMENT),
+    }
+}
+
+/// What is said of variables that look like settings and are none.
+pub(crate) fn is_no_setting(variable: &str) -> String {
+    match ServerConfig::nearest_variable(variable) {
+        Some(nearest) => format!("{variable} is not a setting (did you mean {nearest}?)"),
+        None => format!("{variable} is not a setting"),
     }
 }
 
 /// What to add where something is missing that a mistyped variable may have been meant for.
 fn no_settings(variables: &[String]) -> String {
-    variables.iter().map(|variable| format!(" ({variable} is not a setting)")).collect()
+    variables.iter().map(|variable| format!("; {}", is_no_setting(variable))).collect()
 }
 
 /// Checks what reading a configuration leaves open: the level of the log, and the files that it names.
@@ -403,3 +413,4 @@ fn flag(name: &str) -> ConfigSource {
 
 /// What is logged unless something else is said.
 const LEVEL: &str = "info,async_nats=off";
+const OF_ENVIRONMENT: &str = "the environment is not a valid configuration";

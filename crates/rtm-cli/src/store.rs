@@ -110,29 +110,34 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Check(Check { store }) => check(&store.data_dir),
         Action::Export(Export { store, file }) => {
-            let damages = match file.filter(|file| file != Path::new("-")) {
-                Some(file) => export_to(&store, &file)?,
+            let exported = match file.filter(|file| file != Path::new("-")) {
+                Some(file) => {
+                    let exported = export_to(&store, &file)?;
+                    output::line(format_args!("{} exported", exported.records))?;
+                    exported
+                }
                 None => match export(&store, &mut io::stdout().lock()) {
                     // The reader, such as `head`, has read enough.
-                    Err(error) if is_closed_pipe(&error) => 0,
-                    damages => damages?,
+                    Err(error) if is_closed_pipe(&error) => Exported::default(),
+                    exported => exported?,
                 },
             };
-            anyhow::ensure!(damages == 0, "left out {damages} damaged records");
+            anyhow::ensure!(exported.damaged == 0, "left out {} damaged records", exported.damaged);
             Ok(())
         }
         Action::Import(Import { store, file }) => {
-            let lines: Box<dyn BufRead> = if file == Path::new("-") {
-                Box::new(io::stdin().lock())
+            let (name, lines): (_, Box<dyn BufRead>) = if file == Path::new("-") {
+                ("standard input".to_owned(), Box::new(io::stdin().lock()))
             } else {
-                let name = file.display();
-                Box::new(BufReader::new(File::open(&file).with_context(|| format!("cannot open {name}"))?))
+                let name = file.display().to_string();
+                let open = File::open(&file).with_context(|| format!("cannot open {name}"))?;
+                (name, Box::new(BufReader::new(open)))
             };
             let mut store: Box<dyn Backend> = match &store.data_dir {
                 Some(data_dir) => Box::new(Redb::open(data_dir)?),
                 None => Box::new(ClusterStore::open(&store.cluster()?)?),
             };
-            let done = import::import(store.as_mut(), lines)?;
+            let done = import::import(store.as_mut(), &name, lines)?;
             output::line(done)
         }
     }
@@ -179,7 +184,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Replaces a file only by a whole export: the one that is there may be the only good one.
-fn export_to(store: &Place, file: &Path) -> anyhow::Result<u64> {
+fn export_to(store: &Place, file: &Path) -> anyhow::Result<Exported> {
     let name = file.display();
     let existing = file.metadata().ok();
     if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
@@ -193,26 +198,33 @@ fn export_to(store: &Place, file: &Path) -> anyhow::Result<u64> {
     if let Some(existing) = existing {
         part.as_file().set_permissions(existing.permissions()).with_context(|| format!("cannot replace {name}"))?;
     }
-    let damages = export(store, part.as_file_mut())?;
+    let exported = export(store, part.as_file_mut())?;
     part.as_file().sync_all().context("cannot write the file to the disk")?;
     part.persist(&file).with_context(|| format!("cannot replace {name}"))?;
-    Ok(damages)
+    Ok(exported)
 }
 
-/// Gives how many records are damaged.
-fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<u64> {
+/// What an export came to.
+#[derive(Debug, Default)]
+struct Exported {
+    records: u64,
+    damaged: u64,
+}
+
+fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<Exported> {
     let mut out = BufWriter::new(out);
-    let mut damages = 0;
+    let mut exported = Exported::default();
     let mut written = Ok(());
     let visit = |record| {
         match record {
             Ok(record) => {
                 if let Some(line) = Line::of(record) {
                     written = line.write(&mut out);
+                    exported.records += 1;
                 }
             }
             Err(damage) => {
-                damages += 1;
+                exported.damaged += 1;
                 output::note(format_args!("left out: {damage}"));
             }
         }
@@ -223,7 +235,7 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<u64> {
         None => ClusterStore::open_existing(&store.cluster()?)?.records(visit)?,
     }
     written.and_then(|()| out.flush()).context("cannot write")?;
-    Ok(damages)
+    Ok(exported)
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

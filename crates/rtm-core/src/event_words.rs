@@ -53,23 +53,8 @@ fn words() -> Vec<String> {
 /// The word that needs the fewest changes, at most one for every two letters.
 fn nearest(word: &str) -> Option<String> {
     let most = word.chars().count() / 2;
-    let changes = words().into_iter().map(|other| (changes(word, &other), other));
+    let changes = words().into_iter().map(|other| (strsim::levenshtein(word, &other), other));
     changes.filter(|(changes, _)| *changes <= most).min_by_key(|(changes, _)| *changes).map(|(_, other)| other)
-}
-
-/// How many letters have to be added, removed or replaced to make one word of the other.
-fn changes(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut before = at;
-        row[0] = at + 1;
-        for (at, other) in other.chars().enumerate() {
-            let replaced = before + usize::from(letter != other);
-            before = row[at + 1];
-            row[at + 1] = replaced.min(row[at] + 1).min(before + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -40,7 +40,7 @@ use axum::{
     Router,
     extract::{Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::get,
 };
 use tokio::{
@@ -52,7 +52,9 @@ use tokio::{
 use tracing::info;
 
 use self::{access::Access, answers::ApiError, audit::Audit, log::LogControl, samples::Samples};
-use crate::{http_figures::Api, server::reload::Reloader, shared::Shared, store::StoreQueue};
+use crate::{
+    http::handshake::is_websocket, http_figures::Api, server::reload::Reloader, shared::Shared, store::StoreQueue,
+};
 
 /// What all requests to the admin listener share.
 #[derive(Debug)]
@@ -165,8 +167,18 @@ fn router(admin: Arc<Admin>) -> Router {
         .nest("/admin/v1", api.layer(from_fn(listener::refuse_in_last_places)))
         .fallback(async || ApiError::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(from_fn(refuse_clients))
         .layer(from_fn_with_state(Arc::clone(&admin), count))
         .with_state(admin)
+}
+
+/// A client that is given this address for its gateway must not take a page of the console for a server that is not ready yet.
+async fn refuse_clients(request: Request, next: Next) -> Response {
+    if is_websocket(request.headers()) {
+        return ApiError::bad_request("this is the admin listener: clients connect where `listen` says")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 /// Counts a request and its answer.

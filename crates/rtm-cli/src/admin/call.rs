@@ -268,8 +268,8 @@ pub(super) struct List {
 #[derive(Debug, clap::Args)]
 pub(super) struct Part {
     /// How many items at most, up to 1000.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
     /// Where to go on: what the last answer said.
     #[arg(long)]
     cursor: Option<String>,

@@ -29,12 +29,12 @@ pub(super) struct Imported {
     outdated: usize,
 }
 
-/// Adds the records of all lines, in order.
+/// Adds the records of all lines of a file, in order.
 ///
 /// # Errors
 ///
-/// The number of the first invalid line, or a failure of the store. The lines before it are imported; the error has their count.
-pub(super) fn import(store: &mut dyn Backend, mut lines: impl BufRead) -> anyhow::Result<Imported> {
+/// The file and the number of the first invalid line, or a failure of the store. The lines before it are imported; the error has their count.
+pub(super) fn import(store: &mut dyn Backend, file: &str, mut lines: impl BufRead) -> anyhow::Result<Imported> {
     let mut import =
         Import { store, state: BTreeMap::new(), logs: Logs::default(), batch: Vec::new(), done: Imported::default() };
     let mut number = 0_u64;
@@ -57,7 +57,7 @@ pub(super) fn import(store: &mut dyn Backend, mut lines: impl BufRead) -> anyhow
     import.keep_batch()?;
     match read {
         Ok(()) => Ok(import.done),
-        Err(error) => anyhow::bail!("line {number}: {error:#}; the lines before it: {}", import.done),
+        Err(error) => anyhow::bail!("{file}, line {number}: {error:#}; the lines before it: {}", import.done),
     }
 }
 

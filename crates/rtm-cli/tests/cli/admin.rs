@@ -110,6 +110,18 @@ fn limits_are_shown_and_set_and_events_are_printed_up_to_a_count() {
     let (code, _, stderr) = call(&["limits", "send_message=fast"]);
     assert!(code == Some(2) && stderr.contains("send_message: \"fast\" is not a limit"), "{stderr}");
     assert_eq!(call(&["limits", "send_message"]).0, Some(2));
+    for limit in ["0", "1001", "many"] {
+        let (code, _, stderr) = call(&["sessions", "--limit", limit]);
+        assert!(code == Some(2) && stderr.contains("--limit"), "{stderr}");
+    }
+    let client = rtm(&["send", "--gateway", &url, "--app-id", APP_ID, "--uid", "alice", "--to", "bob", "hi"]);
+    let stderr = String::from_utf8(client.stderr).unwrap();
+    assert!(client.status.code() == Some(1) && stderr.contains("400 Bad Request"), "no page of the console: {stderr}");
+    let send = ["send", "bob", "hi", "--from", "alice"];
+    for (more, outcome) in [(&[][..], "outcome=offline\n"), (&["--offline"], "outcome=stored\n")] {
+        let (code, said, stderr) = call(&[&send[..], more].concat());
+        assert_eq!((code, said.as_str()), (Some(0), outcome), "{stderr}");
+    }
 
     assert!(call(&["ban", "alice", "--for", "1h"]).0 == Some(0) && call(&["unban", "alice"]).0 == Some(0));
     let (_, all, _) = call(&["events"]);
@@ -389,6 +401,8 @@ fn a_revocation_that_is_taken_back_is_answered_in_words() {
     let revoke = ["revoke-tokens", "--app-id", APP_ID, "alice"];
     let (status, text, error) = world.admin(&revoke);
     assert!(status == Some(0) && text.starts_with("tokens_revoked_before=20"), "{text}{error}");
+    let (status, text, error) = world.admin(&[&revoke[..], &["--issued-before", "9999-01-01T00:00:00Z"]].concat());
+    assert!(status == Some(2) && text.is_empty() && error.contains("in the future"), "{text}{error}");
     let undone = world.admin(&[&revoke[..], &["--issued-before", "1970-01-01T00:00:00Z"]].concat());
     assert_eq!(undone, (Some(0), "tokens_revoked_before=none\n".to_owned(), String::new()));
 }

@@ -133,6 +133,12 @@ fn a_wrong_variable_is_named() {
         let (code, _, stderr) = with(&variables, &["config", "check"]);
         assert!(code == Some(1) && stderr.contains(variable) && stderr.contains(what), "{variable}: {stderr}");
     }
+    // The file beside it is not at fault.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    fs::write(&file, "drain_rate = 7\n").unwrap();
+    let (_, _, stderr) = with(&[("RTM_DRAIN_RATE", "fast")], &["config", "check", file.to_str().unwrap()]);
+    assert!(stderr.starts_with("rtm: the environment is not a valid configuration: RTM_DRAIN_RATE"), "{stderr}");
 }
 
 #[test]
@@ -288,7 +294,8 @@ fn a_credentials_file_of_nats_is_read_however_it_ends() {
 fn without_a_project_it_is_said_what_may_have_been_meant() {
     let mistyped = [("RTM_PROJECT__0__APPID", APP_ID)];
     let (code, _, stderr) = with(&mistyped, &["config", "check"]);
-    assert!(code == Some(0) && stderr.contains("RTM_PROJECT__0__APPID is not a setting"), "{stderr}");
+    let meant = "RTM_PROJECT__0__APPID is not a setting (did you mean RTM_PROJECT__0__APP_ID?), and is ignored";
+    assert!(code == Some(0) && stderr.contains(meant), "{stderr}");
     let mistyped = [("RTM_APPID", APP_ID)];
     let (code, _, stderr) = with(&mistyped, &["serve"]);
     assert!(code == Some(2) && stderr.contains("RTM_APPID is not a setting"), "{stderr}");

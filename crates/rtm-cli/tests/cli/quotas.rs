@@ -53,6 +53,12 @@ fn a_connection_beyond_the_quota_is_refused_and_named() {
     let alice = rtm(&["send", "--gateway", &world.gateway, "--app-id", APP_ID, "--uid", "alice", "--to", "bob", "hi"]);
     let said = String::from_utf8(alice.stderr).unwrap();
     assert!(alice.status.code() == Some(1) && said.contains("max_connections"), "{said}");
+    let begun = Instant::now();
+    let short = ["send", "--gateway", &world.gateway, "--app-id", APP_ID, "--uid", "alice", "--timeout", "100ms"];
+    let alice = rtm(&[&short[..], &["--to", "bob", "hi"]].concat());
+    let said = String::from_utf8(alice.stderr).unwrap();
+    assert!(alice.status.code() == Some(1) && said.contains("max_connections"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "it waits no longer than it was told: {:?}", begun.elapsed());
     let metrics = world.get("/metrics");
     assert!(!metrics.contains(&format!("rtm_quota_refused_total{{app_id=\"{APP_ID}\",quota=\"connections\"}} 0\n")));
     assert!(metrics.contains(&format!("rtm_quota_limit{{app_id=\"{APP_ID}\",quota=\"channels\"}} 1")), "{metrics}");

@@ -104,7 +104,7 @@ fn an_old_store_is_exported_and_imported_without_loss() {
     let lines = old.export();
     assert_eq!(lines, values(&what_it_holds()));
     let file = old.0.path().join("export.jsonl");
-    assert_eq!(succeeded(&old.run("export", &[file.to_str().unwrap()])), "");
+    assert_eq!(succeeded(&old.run("export", &[file.to_str().unwrap()])), "79 exported\n");
     assert_eq!(values(&succeeded(&old.run("export", &["-"]))), lines);
     let new = DataDir::empty();
     let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
@@ -139,7 +139,7 @@ fn events_are_taken_along() {
         let output = store.run("import", &[file.to_str().unwrap()]);
         assert!(!output.status.success());
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("line 1") && said.contains(why), "{said}");
+        assert!(said.contains(&format!("{}, line 1", file.display())) && said.contains(why), "{said}");
     }
 }
 

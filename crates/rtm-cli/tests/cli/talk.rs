@@ -362,6 +362,7 @@ fn arguments_that_do_not_fit_are_named_with_exit_status_2() {
         (vec!["send", "--channel", "b", "--offline", "hi"], "--offline"),
         (vec!["listen", "--wire", "pigeon"], "pigeon"),
         (vec!["listen", "--format", "xml"], "xml"),
+        (vec!["history", "--peer", "a", "--since", "1h", "--until", "2h"], "--until is not later than --since"),
     ] {
         let output = rtm(&[&more[..], &user[..]].concat());
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -258,7 +258,12 @@ impl RevokeRequest {
     fn read(&self) -> Result<u64, ApiError> {
         match self.issued_before.as_str() {
             "now" => Ok(unix_ms(SystemTime::now())),
-            time => Ok(unix_ms(read_time("issued_before", time)?)),
+            time => match read_time("issued_before", time)? {
+                time if time > SystemTime::now() + CLOCKS_DIFFER => Err(ApiError::bad_request(
+                    "issued_before is in the future: tokens that are made until then would be refused too",
+                )),
+                time => Ok(unix_ms(time)),
+            },
         }
     }
 }
@@ -300,5 +305,7 @@ pub(super) fn unix_ms(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The clocks of operators and servers differ by less.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// Later than any time that can be written.
 const FAR: Duration = Duration::from_secs(u32::MAX as u64 * 1000);

@@ -44,7 +44,7 @@ pub(super) struct MessageAnswer {
 
 #[derive(Debug, Serialize)]
 pub(super) struct SentAnswer {
-    /// `delivered`, `offline`, or `sent` where the device has not said that it has it.
+    /// `delivered`, `stored`, `offline`, or `sent` where the device has not said that it has it.
     outcome: &'static str,
 }
 
@@ -100,6 +100,8 @@ pub(super) async fn send_to_user(
     admin.audit.done("send");
     let outcome = match answer {
         RestAnswer::PeerMessage(PeerMessageCode::Delivered) => "delivered",
+        // One that could not be stored is a refusal.
+        RestAnswer::PeerMessage(PeerMessageCode::PeerOffline) if request.offline => "stored",
         RestAnswer::PeerMessage(PeerMessageCode::PeerOffline) => "offline",
         _ => "sent",
     };

@@ -114,6 +114,29 @@ impl ServerConfig {
     pub fn has_variable(name: &str) -> bool {
         name.strip_prefix("RTM_").is_some_and(|name| find(&by_variable(), name).is_some())
     }
+
+    /// The variable of a setting that another name is most like, if there is one.
+    ///
+    /// ```
+    /// use rtm_server::ServerConfig;
+    ///
+    /// assert_eq!(ServerConfig::nearest_variable("RTM_LISTEM").as_deref(), Some("RTM_LISTEN"));
+    /// assert_eq!(ServerConfig::nearest_variable("RTM_PORT"), None);
+    /// ```
+    #[must_use]
+    pub fn nearest_variable(name: &str) -> Option<String> {
+        let wanted = pattern(name.strip_prefix("RTM_")?);
+        let changes = by_variable().into_keys().map(|known| (strsim::damerau_levenshtein(&wanted, &known), known));
+        let (_, nearest) = changes.filter(|(changes, _)| *changes <= MISTYPED).min()?;
+        // The numbers are those that were given.
+        let numbers: Vec<&str> = name.split("__").filter(|part| is_number(part)).collect();
+        let mut numbers = numbers.into_iter();
+        let parts = nearest.split("__").map(|part| match part {
+            "N" => numbers.next().unwrap_or(part),
+            part => part,
+        });
+        Some(parts.collect::<Vec<_>>().join("__"))
+    }
 }
 
 /// All keys by the variables that set them.
@@ -207,6 +230,8 @@ fn fault(variable: &str, what: String) -> ConfigError {
     ConfigError { kind: ConfigErrorKind::Value, key: variable.to_owned(), line: None, what }
 }
 
+/// So many letters of a name may be wrong.
+const MISTYPED: usize = 2;
 /// What the commands of `rtm` read.
 const OTHERS: [&str; 8] = [
     "RTM_GATEWAY",
