@@ -593,14 +593,42 @@ impl Core {
 
     /// The messages that a session has of senders that are here.
     pub(super) fn received_here(&self, key: SessionKey) -> Vec<Received> {
+        self.received_of(key, |sender| self.hub.has_sender(sender))
+    }
+
+    /// The messages that a session has of these senders, who wait for its device.
+    fn received_of(&self, key: SessionKey, is_sender: impl Fn(SessionKey) -> bool) -> Vec<Received> {
         let Some(session) = self.hub.sessions.get(key) else { return Vec::new() };
-        let here = |queued: &Queued| match queued.note {
-            Note::Receipt { asker, deadline, store } if self.hub.has_sender(asker.session) => {
+        let of_sender = |queued: &Queued| match queued.note {
+            Note::Receipt { asker, deadline, store } if is_sender(asker.session) => {
                 Some(Received { asker, event: queued.event.clone(), store, deadline })
             }
             _ => None,
         };
-        session.stream.iter().chain(session.mail.held()).filter_map(here).collect()
+        session.stream.iter().chain(session.mail.held()).filter_map(of_sender).collect()
+    }
+
+    /// A session is about to go on elsewhere: what it sent to sessions here, and their devices do not have yet, is on its lanes
+    /// from now on. What it sends there does not overtake that.
+    pub(super) fn put_received_on_lanes(&mut self, now: Now, sender: SessionKey) {
+        let Some(node) = self.edge.as_ref().map(|edge| edge.node.clone()) else { return };
+        // All sessions are looked at, so it has to be for something.
+        if self.hub.sessions.get(sender).is_none_or(|session| session.requests.under_way().next().is_none()) {
+            return;
+        }
+        let mut sent = Vec::new();
+        for key in self.hub.sessions.keys() {
+            let Some(session) = self.hub.sessions.get(key).filter(|it| it.receipts.due().is_some()) else { continue };
+            let received = self.received_of(key, |asker| asker == sender);
+            if !received.is_empty() {
+                sent.push((session.user, session.terms.abilities().resume, received));
+            }
+        }
+        for (user, drops_repeats, received) in sent {
+            if let Some(to) = self.user_id(user) {
+                self.have_answered_by(now, &to, &node, drops_repeats, received);
+            }
+        }
     }
 
     /// A session that had messages of senders here goes on at another node, which says what becomes of them.

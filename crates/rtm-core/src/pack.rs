@@ -121,6 +121,7 @@ impl Core {
         if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {
             self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
+        self.put_received_on_lanes(now, key);
         let pack = Packer::new(self, now).pack(key).ok_or(NotPackable::StoreAtWork)?;
         let bytes = format::encode(&pack).ok_or(NotPackable::TooLarge)?;
         self.take_out(now, key);

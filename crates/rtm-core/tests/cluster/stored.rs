@@ -155,6 +155,44 @@ fn a_message_does_not_overtake_one_that_a_session_left_to_the_store() {
 }
 
 #[test]
+fn a_message_does_not_overtake_one_of_before_its_sender_moved() {
+    for back_on in [0, 2] {
+        let mut world = World::new(3);
+        let (alice, bob) = (world.login(1, "alice"), world.login(1, "bob"));
+        world.cut(bob);
+        let first = world.request(alice, stored(1, "bob", "first"));
+        let alice = world.resume(0, alice);
+        world.is_store_held = true;
+        // Another device puts an end to the session that has the first one, and reads before that is stored.
+        let other = world.start_login(back_on, other_login_of("bob"));
+        world.pump();
+        world.read_first();
+        let second = world.request(alice, stored(2, "bob", "second"));
+        world.pump();
+        assert_eq!(world.texts(other), [] as [&str; 0], "back on {back_on}");
+        world.is_store_held = false;
+        world.advance(secs(2));
+        assert_eq!(world.texts(other), ["first", "second"], "back on {back_on}");
+        assert_eq!(world.reply(alice, first), Some(&STORED), "back on {back_on}");
+        assert!(world.reply(alice, second).is_some(), "back on {back_on}");
+    }
+}
+
+#[test]
+fn what_a_sender_left_behind_is_not_lost_with_the_node_that_has_it() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(1, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let sent = world.request(alice, to_peer(1, "bob", "on its way"));
+    let alice = world.resume(0, alice);
+    world.kill(1);
+    let bob = world.login(2, "bob");
+    world.advance(secs(1));
+    assert_eq!(world.texts(bob), ["on its way"]);
+    assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+}
+
+#[test]
 fn nothing_comes_twice_by_reading_once_more() {
     for wire in [Wire::Native, Wire::Vendor] {
         let mut world = World::new(2);
