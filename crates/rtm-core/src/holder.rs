@@ -207,6 +207,7 @@ impl Core {
             && edge.node == *from
         {
             self.moved_away(channel_id, user_id);
+            self.say_that_one_is_here(now, channel_id, user_id);
         }
         let Some(edge) = &mut self.edge else { return };
         let is_member = edge.view.has(node);
@@ -249,6 +250,17 @@ impl Core {
         self.members_changed(now, channel_id, news);
         self.pay_owed(now, channel_id);
         self.look_at_early(now, channel_id);
+    }
+
+    /// A member is said to have moved away from here. If it is here all the same, it is back, and what came late to the home was of
+    /// a stay before: the others do not count it here any more.
+    fn say_that_one_is_here(&mut self, now: Now, channel_id: &ChannelId, user_id: &UserId) {
+        let key = self.session_of(user_id);
+        if key.is_some_and(|key| self.channel_of(key, channel_id).is_some()) {
+            let roster = self.edge.as_ref().and_then(|edge| edge.rosters.get(channel_id));
+            let names = roster.is_some_and(|roster| roster.tells_names).then(|| self.own_names(channel_id));
+            self.say(now, channel_id, MemberChange::All(names), false);
+        }
     }
 
     fn snapshot_came(

@@ -756,6 +756,40 @@ fn a_member_that_moved_on_is_seen_also_where_no_home_has_told_that_it_had_come()
 }
 
 #[test]
+fn a_member_that_is_back_counts_also_where_the_home_hears_late_that_it_had_moved_away() {
+    for is_alone in [false, true] {
+        let mut world = World::new(4);
+        world.pump();
+        let channel = world.channel_at(1);
+        let (bob, carol) = (world.login(2, "bob"), world.login(3, "carol"));
+        let mut all = vec![bob, carol];
+        if !is_alone {
+            all.push(world.login(2, "alice"));
+        }
+        all.iter().for_each(|client| world.join_channel(*client, &channel));
+        world.stall(0, 1);
+        world.cut(bob);
+        let bob = world.resume(0, bob);
+        // Another session of the user puts an end to that one, and moves to where that was.
+        let other = world.login_with(3, other_login_of("bob"));
+        world.join_channel(other, &channel);
+        world.cut(other);
+        let other = world.resume(2, other);
+        assert!(!world.is_open(bob));
+        world.unstall();
+        world.advance(secs(1));
+        let members = if is_alone { vec!["bob", "carol"] } else { vec!["alice", "bob", "carol"] };
+        for client in [carol, other] {
+            assert_eq!(world.members(client, &channel), members);
+            assert_eq!(world.count(client, &channel) as usize, members.len());
+        }
+        let comings = world.comings(carol);
+        let last = comings.iter().rfind(|coming| coming.contains("bob"));
+        assert!(last.is_none_or(|last| last.starts_with('+')), "{comings:?}");
+    }
+}
+
+#[test]
 fn a_member_of_whom_the_home_has_not_heard_misses_nothing_when_the_last_one_that_it_knows_there_moves() {
     for home_is_lost in [false, true] {
         let mut world = World::new(5);
