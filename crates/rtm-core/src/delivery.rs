@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rtm_codec::{
-    Answer, ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SessionId, SharedEvent, UserId,
+    Answer, ErrorKind, Event, MessageId, PeerMessage, Refusal, RequestId, RtmMessage, SendOutcome, SessionId,
+    SharedEvent, UserId,
 };
 
 use super::{
@@ -284,17 +285,19 @@ impl Core {
                     self.tell(from, ProjectParcel::Missing { session: lane, user_id, to, n });
                     continue;
                 }
-                Hearing::Known => {}
+                Hearing::Known => {
+                    if store && !self.waits_for_device(key, lane, request) {
+                        self.tell_storing(lane, request);
+                    }
+                }
                 // Its call has ended with its session, without an answer.
                 Hearing::Next if is_overtaken => {}
                 Hearing::Next => {
                     let session = *sender_key.get_or_insert_with(|| self.hub.sender_key(now.instant, lane, from));
                     let asker = Asker { session, numbering, request };
                     let event = SharedEvent::for_one(Event::MessageFromPeer(message));
-                    if self.receive(now, key, &to, asker, store, event, now.instant + within)
-                        && let Some(edge) = &mut self.edge
-                    {
-                        edge.tell_storing(lane, request);
+                    if self.receive(now, key, &to, asker, store, event, now.instant + within) {
+                        self.tell_storing(lane, request);
                     }
                 }
             }
@@ -303,6 +306,19 @@ impl Core {
         if let (Some((n, drops_repeats)), Some(edge)) = (placed, &mut self.edge) {
             edge.tell_placed(from, Numbered { session: lane, sender: &sender, to: &to, n }, drops_repeats);
         }
+    }
+
+    /// Tells the node of a back end that what becomes of a message follows, and that nobody here waits for the device.
+    fn tell_storing(&mut self, lane: SessionId, request: RequestId) {
+        if let Some(edge) = &mut self.edge {
+            edge.tell_storing(lane, request);
+        }
+    }
+
+    /// Whether a session has a message of this request, and its sender waits for the device.
+    fn waits_for_device(&self, key: SessionKey, lane: SessionId, request: RequestId) -> bool {
+        let is_it = |sender: SessionKey| self.hub.session_id(sender) == Some(lane);
+        self.received_of(key, is_it).iter().any(|received| received.asker.request == request)
     }
 
     /// Whether a session of a sender is over, and messages of the one that followed it may have come here already: one of the

@@ -180,7 +180,7 @@ pub enum ProjectParcel {
     /// Messages for users whose sessions are there: the same as a [`Deliver`](Self::Deliver) for each, in order.
     DeliverRuns(Vec<LaneRun>),
     /// The message of this request of a back end is being stored there: what becomes of it follows, also where nobody waits for the
-    /// receiver's device. It comes before it is said that the message is [placed](Self::Placed).
+    /// receiver's device. It comes before it is said that the message is [placed](Self::Placed), each time.
     Storing {
         /// What stands for the back ends of the node that is told so.
         session: SessionId,

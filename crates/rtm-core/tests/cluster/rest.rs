@@ -234,6 +234,29 @@ fn what_another_node_stores_is_answered_when_that_has_stored_it_or_has_not() {
 }
 
 #[test]
+fn that_another_node_stores_a_message_is_said_again_where_it_is_lost() {
+    for fails in [false, true] {
+        let mut world = World::new(2);
+        let bob = world.login(1, "bob");
+        world.cut(bob);
+        world.advance(secs(40));
+        world.is_store_held = true;
+        world.stall(1, 0);
+        let id = start(&mut world, 0, to_bob("stored", false));
+        world.restart_post(1, 0);
+        world.unstall();
+        world.pump();
+        assert_eq!(answer(&mut world, 0, id), None, "it is not stored yet");
+        (world.is_store_held, world.seems_to_fail) = (false, fails);
+        world.pump();
+        match fails {
+            true => assert!(answer(&mut world, 0, id).unwrap().is_err()),
+            false => assert_eq!(answer(&mut world, 0, id), SENT),
+        }
+    }
+}
+
+#[test]
 fn what_another_node_does_not_store_in_time_is_no_success() {
     let mut world = World::new(2);
     let bob = world.login(1, "bob");
