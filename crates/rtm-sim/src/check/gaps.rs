@@ -41,7 +41,10 @@ impl Gaps {
                 // In a cluster it may end while another node asks its own for it.
                 let asked =
                     known.login_at.filter(|_| facts.is_cluster).map_or(Duration::ZERO, |at| now.saturating_sub(at));
-                before.absence + asked >= facts.settings.resume_within || known.lost_at.is_some_and(|at| at >= since)
+                before.absence + asked >= facts.settings.resume_within
+                    || known.lost_at.is_some_and(|at| at >= since)
+                    // Too much came over a link that was broken already, and the client did not hear why it was closed.
+                    || before.closed == Some(CloseReason::SlowConsumer)
             }
             GapReason::SlowConsumer => before.closed == Some(CloseReason::SlowConsumer),
             GapReason::LeftChannel => known.longest_absence >= facts.settings.offline_after,
@@ -71,3 +74,28 @@ impl Gaps {
 
 /// So long a frame may be under way.
 const UNDER_WAY: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use rtm_codec::UserId;
+    use rtm_core::Settings;
+
+    use super::*;
+    use crate::figures::DeviceConfig;
+
+    #[test]
+    fn a_session_ends_where_the_server_closed_its_link_for_what_waited() {
+        for (closed, broken) in [
+            (None, Some(Invariant::NeedlessGap)),
+            (Some(CloseReason::Draining), Some(Invariant::NeedlessGap)),
+            (Some(CloseReason::SlowConsumer), None),
+        ] {
+            let mut facts = Facts::new(&Settings::default(), true);
+            facts.add(UserId::new("alice").unwrap(), &DeviceConfig::new(Wire::Native));
+            facts.devices[0].before.closed = closed;
+            let gap = RtmEvent::gap(None, None, GapReason::NewSession);
+            let told = Gaps::default().told(&facts, Duration::from_secs(8), 0, &gap);
+            assert_eq!(told.err().map(|fault| fault.invariant), broken, "{closed:?}");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! What becomes of messages to users: one session decides it, and their senders are told the truth.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rtm_codec::{
     Answer, Command, Event, MessageId, RequestId, RtmMessage, SendOutcome, ServerFrame, StoredMessage, UserId,
@@ -26,13 +29,34 @@ struct Content {
     digest: u64,
 }
 
-/// How often a message, or others that look like it, came to a device or into the store, and how often a sender was told so.
+/// Which messages with a content came to a device or into the store, and how often a sender was told so.
 #[derive(Debug, Default)]
 struct Known {
-    arrived: usize,
-    stored: usize,
+    arrived: Messages,
+    stored: Messages,
     told_delivered: usize,
     told_stored: usize,
+}
+
+/// Messages that look alike. One that comes again is the same.
+#[derive(Debug, Default)]
+struct Messages {
+    numbered: BTreeSet<(MessageId, u64)>,
+    others: usize,
+}
+
+impl Messages {
+    fn add(&mut self, message_id: MessageId, server_received_ts: u64) {
+        // Without a number one message looks like another.
+        match message_id {
+            MessageId(0) => self.others += 1,
+            _ => drop(self.numbered.insert((message_id, server_received_ts))),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.numbered.len() + self.others
+    }
 }
 
 /// By what servers know a message.
@@ -60,7 +84,8 @@ impl Outcomes {
         if let ServerFrame::Event { event: Event::MessageFromPeer(message), .. } = frame {
             let (from, to) = (message.peer_id.clone(), facts.devices[device].user_id.clone());
             let content = Content { from, to, digest: digest(&message.message) };
-            self.known.entry(content).or_default().arrived += 1;
+            let known = self.known.entry(content).or_default();
+            known.arrived.add(message.message_id, message.server_received_ts);
         }
     }
 
@@ -68,9 +93,8 @@ impl Outcomes {
     pub(super) fn stored(&mut self, facts: &Facts, now: Duration, to: &UserId, message: &StoredMessage) -> Verdict {
         let (from, to) = (message.from.clone(), to.clone());
         let content = Content { from: from.clone(), to: to.clone(), digest: digest(&message.message) };
-        self.known.entry(content).or_default().stored += 1;
         let (message_id, server_received_ts) = (message.message_id, message.server_received_ts);
-        // Without a number one message looks like another.
+        self.known.entry(content).or_default().stored.add(message_id, server_received_ts);
         if !facts.is_cluster || message_id == MessageId(0) {
             return Ok(());
         }
@@ -95,13 +119,13 @@ impl Outcomes {
         let to = content.to.clone();
         let known = self.known.entry(content).or_default();
         let (told, happened) = match outcome {
-            SendOutcome::Delivered => (&mut known.told_delivered, known.arrived),
-            SendOutcome::Stored => (&mut known.told_stored, known.stored),
+            SendOutcome::Delivered => (&mut known.told_delivered, known.arrived.count()),
+            SendOutcome::Stored => (&mut known.told_stored, known.stored.count()),
             _ => return Ok(()),
         };
         *told += 1;
         if *told > happened {
-            let detail = format!("call {id} to {to} is {outcome:?}, which happened {happened} times to such messages");
+            let detail = format!("call {id} to {to} is {outcome:?}, which happened to {happened} such messages");
             return Err(fault(Invariant::OutcomeTrue, detail));
         }
         Ok(())
@@ -128,24 +152,36 @@ mod tests {
         facts
     }
 
-    fn sent(outcomes: &mut Outcomes, facts: &Facts) {
+    fn sent(outcomes: &mut Outcomes, facts: &Facts, request: u64) {
         let send = SendMessageToPeer {
             peer_id: facts.devices[1].user_id.clone(),
             message: RtmMessage::from("hello"),
-            message_id: MessageId(1),
+            message_id: MessageId(request),
             enable_offline_messaging: true,
             enable_historical_messaging: false,
         };
-        outcomes.issued(facts, 0, RequestId(1), &send.into());
+        outcomes.issued(facts, 0, RequestId(request), &send.into());
     }
 
     fn stored(ts: u64) -> StoredMessage {
         StoredMessage::new(MessageId(1), UserId::new("alice").unwrap(), RtmMessage::from("hello"), ts)
     }
 
-    fn told(outcomes: &mut Outcomes, outcome: SendOutcome) -> Option<Invariant> {
+    fn received(outcomes: &mut Outcomes, facts: &Facts, device: usize, id: u64) {
+        let message = PeerMessage {
+            message_id: MessageId(id),
+            peer_id: facts.devices[0].user_id.clone(),
+            message: RtmMessage::from("hello"),
+            is_offline_message: false,
+            server_received_ts: 1,
+        };
+        let frame = ServerFrame::Event { seq: Seq(1), event: Event::MessageFromPeer(message) };
+        outcomes.received(facts, device, &frame);
+    }
+
+    fn told(outcomes: &mut Outcomes, request: u64, outcome: SendOutcome) -> Option<Invariant> {
         let result = Ok(Answer::SendMessageToPeer(outcome));
-        outcomes.replied(0, RequestId(1), &result).err().map(|fault| fault.invariant)
+        outcomes.replied(0, RequestId(request), &result).err().map(|fault| fault.invariant)
     }
 
     #[test]
@@ -155,17 +191,9 @@ mod tests {
             [(None, Some(Invariant::OutcomeTrue)), (Some(0), Some(Invariant::OutcomeTrue)), (Some(1), None)]
         {
             let mut outcomes = Outcomes::default();
-            sent(&mut outcomes, &facts);
-            let message = PeerMessage {
-                message_id: MessageId(1),
-                peer_id: facts.devices[0].user_id.clone(),
-                message: RtmMessage::from("hello"),
-                is_offline_message: false,
-                server_received_ts: 1,
-            };
-            let frame = ServerFrame::Event { seq: Seq(1), event: Event::MessageFromPeer(message) };
-            receiver.into_iter().for_each(|device| outcomes.received(&facts, device, &frame));
-            assert_eq!(told(&mut outcomes, SendOutcome::Delivered), broken, "{receiver:?}");
+            sent(&mut outcomes, &facts, 1);
+            receiver.into_iter().for_each(|device| received(&mut outcomes, &facts, device, 1));
+            assert_eq!(told(&mut outcomes, 1, SendOutcome::Delivered), broken, "{receiver:?}");
         }
     }
 
@@ -174,11 +202,23 @@ mod tests {
         let facts = facts();
         for (is_stored, broken) in [(false, Some(Invariant::OutcomeTrue)), (true, None)] {
             let mut outcomes = Outcomes::default();
-            sent(&mut outcomes, &facts);
+            sent(&mut outcomes, &facts, 1);
             if is_stored {
                 outcomes.stored(&facts, Duration::ZERO, &facts.devices[1].user_id, &stored(1)).unwrap();
             }
-            assert_eq!(told(&mut outcomes, SendOutcome::Stored), broken);
+            assert_eq!(told(&mut outcomes, 1, SendOutcome::Stored), broken);
+        }
+    }
+
+    #[test]
+    fn a_message_that_comes_again_is_not_another_one() {
+        let facts = facts();
+        for (second, broken) in [(1, Some(Invariant::OutcomeTrue)), (2, None)] {
+            let mut outcomes = Outcomes::default();
+            (1..=2).for_each(|request| sent(&mut outcomes, &facts, request));
+            [1, second].into_iter().for_each(|id| received(&mut outcomes, &facts, 1, id));
+            assert_eq!(told(&mut outcomes, 1, SendOutcome::Delivered), None);
+            assert_eq!(told(&mut outcomes, 2, SendOutcome::Delivered), broken);
         }
     }
 
