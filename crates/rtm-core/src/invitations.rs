@@ -57,7 +57,7 @@ pub(super) struct Giving {
 /// How a user goes away, for those that it has open invitations with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaving {
-    /// It logged out, or was put out.
+    /// It logged out, or was put out, or its session was given up.
     Ended,
     /// It logged in elsewhere: its new session can still be given what no device has.
     Replaced,
@@ -508,7 +508,7 @@ impl Core {
                     is_back.then_some(Local::NotLoggedIn),
                     Some(Remote::PeerOffline),
                 );
-            } else if invitation.is_received || leaving == Leaving::Ended {
+            } else if invitation.is_received || (leaving == Leaving::Ended && invitation.was_callee_there) {
                 self.fail_invitation(
                     now,
                     invitation_key,

@@ -335,12 +335,12 @@ impl Core {
             user.session = None;
         }
         self.stop_watching(key, &session.watching);
+        let leaving = match reason {
+            CloseReason::RemoteLogin => Leaving::Replaced,
+            _ => Leaving::Ended,
+        };
+        self.end_invitations(now, user, leaving);
         if was_there {
-            let leaving = match reason {
-                CloseReason::RemoteLogin => Leaving::Replaced,
-                _ => Leaving::Ended,
-            };
-            self.end_invitations(now, user, leaving);
             self.state_changed(now, user);
         }
         self.settle_handed_out(key, conn, reason);

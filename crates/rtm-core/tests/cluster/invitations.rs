@@ -5,6 +5,8 @@ use rtm_codec::{
     RefuseInvitation, RemoteInvitationFailureReason as Remote, RequestId, SendInvitation,
 };
 
+use rtm_core::AdminCall;
+
 use crate::harness::*;
 
 fn call_id(id: &str) -> CallId {
@@ -350,5 +352,21 @@ fn an_invitation_between_users_of_one_node_is_not_disturbed_by_late_news_of_thei
         see(&mut world, 3);
         assert_eq!(kind(&world, bob, answered), Ok(()), "{late}");
         assert_eq!(world.events(alice), [arrived("c", "bob"), accepted("c", "bob")]);
+    }
+}
+
+#[test]
+fn a_lapsed_callee_whose_session_ends_is_not_reached_any_more_on_any_node() {
+    for number in 0..2 {
+        let mut world = World::new(2);
+        let (alice, bob) = (world.login(0, "alice"), world.login(number, "bob"));
+        world.cut(bob);
+        world.advance(secs(20));
+        world.request(alice, invite("c", "bob"));
+        world.advance(secs(15));
+        assert_eq!(world.events(alice), []);
+        world.cores[number].admin(world.now, AdminCall::Kick(uid("bob")));
+        world.pump();
+        assert_eq!(world.events(alice), [failed("c", "bob", Local::PeerOffline)], "node {number}");
     }
 }

@@ -419,3 +419,26 @@ fn one_can_call_oneself() {
     world.logout(alice);
     assert_eq!((world.core.stats().invitations, world.core.stats().sessions), (0, 0));
 }
+
+#[test]
+fn a_lapsed_callee_whose_session_ends_is_not_reached_any_more() {
+    for (is_kicked, end) in [(true, vec![failed("c", "bob", Local::PeerOffline)]), (false, Vec::new())] {
+        let mut world = World::new();
+        let (alice, bob) = (world.login("alice"), world.login("bob"));
+        world.cut(bob);
+        world.advance(secs(20));
+        world.call(alice, invite("c", "bob")).unwrap();
+        world.advance(secs(15));
+        assert_eq!(world.events(alice), []);
+        if is_kicked {
+            world.kick("bob");
+        }
+        assert_eq!(world.events(alice), end);
+        // Another one is yet to be given to it.
+        world.call(alice, invite("d", "bob")).unwrap();
+        let bob = world.login_with(Login { instance: InstanceId::new("other").unwrap(), ..login_of("bob") });
+        let given = world.events(bob);
+        let both = vec![received("c", "alice"), received("d", "alice")];
+        assert_eq!(given, if is_kicked { both[1..].to_vec() } else { both });
+    }
+}
