@@ -197,6 +197,9 @@ impl Core {
                     Arrival::Resuming(_) => return self.freeze(now, from, ask, since),
                     Arrival::New(None) => Verdict::NotHere,
                     Arrival::New(Some(key)) | Arrival::Overfull(key) => {
+                        if !self.is_stored_ahead(now, key) && now.instant < since.at + STORED_AHEAD_WITHIN {
+                            return self.put_off(now, from, ask, since);
+                        }
                         let session = self.hub.sessions.get(key);
                         let ousted = session.map(|session| session.ousted.with(session)).unwrap_or_default();
                         Verdict::Ends { ousted }
@@ -225,17 +228,14 @@ impl Core {
         let pack = match packed {
             Ok(pack) => Bytes::from(pack),
             Err(NotPackable::StoreAtWork | NotPackable::OnTheirWay) => {
-                let at = now.instant + AGAIN;
+                let until = now.instant + 2 * AGAIN;
                 if let Some(key) = self.session_of(&ask.user_id)
                     && let Some(session) = self.hub.sessions.get_mut(key)
                 {
                     // Its client came in time, and waits.
-                    session.liveness.put_lapse_off(at + AGAIN, &self.config.settings);
+                    session.liveness.put_lapse_off(until, &self.config.settings);
                 }
-                if let Some(edge) = &mut self.edge {
-                    edge.frozen.waiting.push(PutOff { at, from: from.clone(), ask, since });
-                }
-                return self.arm_edge(at);
+                return self.put_off(now, from, ask, since);
             }
             Err(_) => {
                 // It can go on nowhere else, and its client is not here any more.
@@ -266,6 +266,15 @@ impl Core {
             drops_repeats,
         });
         self.arm_edge(until);
+    }
+
+    /// A question is to be answered when the store has done what it does for the session.
+    fn put_off(&mut self, now: Now, from: &NodeId, ask: Ask, since: Since) {
+        let at = now.instant + AGAIN;
+        if let Some(edge) = &mut self.edge {
+            edge.frozen.waiting.push(PutOff { at, from: from.clone(), ask, since });
+        }
+        self.arm_edge(at);
     }
 
     fn judge(&mut self, to: &NodeId, claim: u64, verdict: Verdict) {
@@ -438,5 +447,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 const PART_BYTES: usize = 256 * 1024;
 /// So many bytes of sessions stand still at a time, about.
 const FROZEN_BYTES: usize = 64 * 1024 * 1024;
+/// A session that gives way to another one waits for so long until what it leaves to the store is there.
+const STORED_AHEAD_WITHIN: Duration = Duration::from_secs(2);
 /// How soon a session is looked at again that the store was at work for.
 const AGAIN: Duration = Duration::from_millis(20);

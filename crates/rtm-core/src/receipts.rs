@@ -85,6 +85,30 @@ impl Core {
         }
     }
 
+    /// A session is about to give way to one on another node, which reads what is stored: has that stored which its device has not
+    /// received, as far as it may be. Says whether it is. What comes to the next session would overtake it otherwise.
+    pub(super) fn is_stored_ahead(&mut self, now: Now, key: SessionKey) -> bool {
+        let Some(session) = self.hub.sessions.get(key) else { return true };
+        let Some(to) = self.user_id(session.user) else { return true };
+        let until = |queued: &Queued| match queued.note {
+            Note::Receipt { deadline, store: true, .. } => Some(deadline),
+            _ => None,
+        };
+        let numbers = session.stream.first()..session.stream.end();
+        let in_stream: Vec<_> =
+            numbers.zip(session.stream.iter()).filter_map(|(at, queued)| Some((at, until(queued)?))).collect();
+        let held: Vec<_> =
+            session.mail.held().enumerate().filter_map(|(at, queued)| Some((at, until(queued)?))).collect();
+        for (number, until) in in_stream {
+            self.give_up_receipt(now, key, &to, until, |stream, _| stream.get_mut(number));
+        }
+        for (index, until) in held {
+            self.give_up_receipt(now, key, &to, until, |_, mail| mail.held_mut(index));
+        }
+        let Some(session) = self.hub.sessions.get(key) else { return true };
+        !session.stream.iter().chain(session.mail.held()).any(|queued| matches!(queued.note, Note::Storing(_)))
+    }
+
     /// A session has ended: tells the senders of what its device has not received what becomes of it.
     pub(super) fn return_receipts(&mut self, now: Now, user_id: &UserId, stream: Stream, mail: Mail) {
         for queued in stream.into_events().into_iter().chain(mail.into_held()) {

@@ -16,12 +16,13 @@ fn what_a_session_leaves_in_the_store_is_read_elsewhere_although_the_engine_answ
     let mut world = World::new(3);
     let (alice, carol) = (world.login(0, "alice"), world.login(1, "carol"));
     world.cut(carol);
-    let sent = world.request(alice, stored(1, "carol", "while away"));
-    // Carol's other client takes her place at node 2, and reads her stored messages. Node 1 hears of that only then.
-    world.blind(1);
+    // Carol's other client takes her place at node 2, and reads her stored messages. Node 1 hears of that only then, and has got one
+    // more since it was asked.
+    [0, 1].into_iter().for_each(|number| world.blind(number));
     world.engine.is_late = true;
     let other = world.start_login(2, other_login_of("carol"));
     world.pump();
+    let sent = world.request(alice, stored(1, "carol", "while away"));
     world.stall(2, 1);
     world.answer_late();
     assert!(world.welcome(other).is_some());
@@ -176,6 +177,46 @@ fn a_message_does_not_overtake_one_of_before_its_sender_moved() {
         assert_eq!(world.reply(alice, first), Some(&STORED), "back on {back_on}");
         assert!(world.reply(alice, second).is_some(), "back on {back_on}");
     }
+}
+
+#[test]
+fn a_message_does_not_overtake_one_of_its_senders_last_session() {
+    for (from, back_on) in [(1, 0), (0, 0), (0, 2)] {
+        let mut world = World::new(3);
+        let (alice, bob) = (world.login(from, "alice"), world.login(1, "bob"));
+        world.cut(bob);
+        world.request(alice, stored(1, "bob", "first"));
+        world.logout(alice);
+        let alice = world.login(0, "alice");
+        world.is_store_held = true;
+        // What bob's session on node 1 leaves to the store is there before his next one reads.
+        let other = world.start_login(back_on, other_login_of("bob"));
+        world.pump();
+        world.read_first();
+        world.request(alice, stored(2, "bob", "second"));
+        world.pump();
+        assert_eq!(world.texts(other), [] as [&str; 0], "from {from}, back on {back_on}");
+        world.is_store_held = false;
+        world.advance(secs(2));
+        assert_eq!(world.texts(other), ["first", "second"], "from {from}, back on {back_on}");
+    }
+}
+
+#[test]
+fn who_takes_a_session_over_does_not_wait_for_a_silent_store() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.cut(bob);
+    world.request(alice, stored(1, "bob", "first"));
+    world.is_store_held = true;
+    let other = world.start_login(1, other_login_of("bob"));
+    world.advance(secs(1));
+    assert!(world.welcome(other).is_none());
+    world.advance(secs(2));
+    assert!(world.welcome(other).is_some());
+    world.is_store_held = false;
+    world.advance(secs(1));
+    assert_eq!(world.texts(other), ["first"]);
 }
 
 #[test]
