@@ -346,7 +346,10 @@ impl Facts {
         if silence.is_some_and(|silence| silence >= unreachable_after) {
             known.unreachable_at = Some(now);
         }
-        known.is_outside = false;
+        // What it had on a server that is put out goes on there, and nowhere else.
+        if std::mem::take(&mut known.is_outside) {
+            known.lost_at = Some(now);
+        }
         known.heard = known.heard.max(known.login_at);
         known.logins_from = None;
     }

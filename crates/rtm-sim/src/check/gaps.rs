@@ -83,19 +83,42 @@ mod tests {
     use super::*;
     use crate::figures::DeviceConfig;
 
+    const AT: Duration = Duration::from_secs(60);
+
+    /// What is wrong where a device begins a new session.
+    fn broken(facts: &Facts) -> Option<Invariant> {
+        let gap = RtmEvent::gap(None, None, GapReason::NewSession);
+        Gaps::default().told(facts, AT, 0, &gap).err().map(|fault| fault.invariant)
+    }
+
+    fn facts() -> Facts {
+        let mut facts = Facts::new(&Settings::default(), true);
+        facts.add(UserId::new("alice").unwrap(), &DeviceConfig::new(Wire::Native));
+        facts
+    }
+
     #[test]
     fn a_session_ends_where_the_server_closed_its_link_for_what_waited() {
-        for (closed, broken) in [
-            (None, Some(Invariant::NeedlessGap)),
-            (Some(CloseReason::Draining), Some(Invariant::NeedlessGap)),
-            (Some(CloseReason::SlowConsumer), None),
-        ] {
-            let mut facts = Facts::new(&Settings::default(), true);
-            facts.add(UserId::new("alice").unwrap(), &DeviceConfig::new(Wire::Native));
+        for (closed, is_due) in
+            [(None, false), (Some(CloseReason::Draining), false), (Some(CloseReason::SlowConsumer), true)]
+        {
+            let mut facts = facts();
             facts.devices[0].before.closed = closed;
-            let gap = RtmEvent::gap(None, None, GapReason::NewSession);
-            let told = Gaps::default().told(&facts, Duration::from_secs(8), 0, &gap);
-            assert_eq!(told.err().map(|fault| fault.invariant), broken, "{closed:?}");
+            assert_eq!(broken(&facts).is_none(), is_due, "{closed:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_ends_with_its_server_also_where_that_does_not_know_for_long_that_it_is_put_out() {
+        for is_outside in [false, true] {
+            let mut facts = facts();
+            facts.node_gone(Duration::from_secs(10), &[0]);
+            facts.devices[0].before.from = AT - Duration::from_secs(20);
+            if is_outside {
+                facts.server_is_outside(&[0]);
+            }
+            facts.welcomed(AT, 0);
+            assert_eq!(broken(&facts), Some(Invariant::NeedlessGap).filter(|_| !is_outside));
         }
     }
 }
