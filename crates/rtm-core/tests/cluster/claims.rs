@@ -345,6 +345,22 @@ fn a_session_that_was_taken_is_not_thawed_by_a_node_that_has_not_heard_of_it() {
     assert_eq!((world.sessions(), world.closed(back)), (1, None));
 }
 
+/// An entry says in which view it was written: who has an older one waits for that view.
+#[test]
+fn a_session_on_a_node_that_another_one_does_not_know_yet_is_not_taken_for_lost() {
+    let mut world = World::new(2);
+    world.hide_views(0);
+    world.join();
+    let alice = world.login(2, "alice");
+    world.cut(alice);
+    let back = world.start_resume(0, alice);
+    world.advance(secs(1));
+    assert!(world.welcome(back).is_none());
+    world.show_views();
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    assert_eq!(world.sessions(), 1);
+}
+
 /// The entry of a session that moves names the same session where it was: that is no write of the taker's.
 #[test]
 fn a_taker_whose_write_was_not_done_does_not_take_the_old_entry_for_its_own() {

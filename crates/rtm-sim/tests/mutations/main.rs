@@ -1,8 +1,9 @@
 //! Breaks RTM on purpose, one mutation after the other, and demands that the simulation finds each of them.
 //!
 //! `crates/rtm-sim/mutations` has a file for each: what it breaks, which invariants may see it, and the lines that it
-//! puts in the place of others. That all of them still fit the code is tested with everything else. That the simulation
-//! finds them takes a build with all of them in it, so it has to be asked for:
+//! puts in the place of others. Some schedules are too rare in a world: there it names a test of the core that has it. That all of
+//! them still fit the code is tested with everything else. That they are found takes a build with all of them in it, so it has to be
+//! asked for:
 //!
 //! ```text
 //! cargo test -p rtm-sim --test mutations -- --ignored --nocapture
@@ -26,11 +27,13 @@ use anyhow::{Context as _, ensure};
 
 use self::mutation::Mutation;
 
-/// What the simulation said of a mutation.
+/// What showed a mutation.
 #[derive(Debug)]
-struct Found {
-    invariant: String,
-    seed: u64,
+enum Found {
+    /// The simulation, at this seed.
+    Broken { invariant: String, seed: u64 },
+    /// A test of the core.
+    Failed(String),
 }
 
 #[test]
@@ -53,6 +56,10 @@ fn every_mutation_is_found() -> anyhow::Result<()> {
     mutations.retain(|mutation| only.as_ref().is_none_or(|only| mutation.name.contains(only.as_str())));
     let since = clock();
     let tree = Tree::copy(&mutations)?;
+    let tests = match mutations.iter().any(|mutation| mutation.fails.is_some()) {
+        true => Some(tree.build_tests()?),
+        false => None,
+    };
     tree.build()?;
     println!("{:<28} is built in {} s", "(all of them)", since.elapsed().as_secs());
     for arguments in [&[][..], &["--membership"], &["--nodes", "2..5"]] {
@@ -64,6 +71,9 @@ fn every_mutation_is_found() -> anyhow::Result<()> {
         ensure!(said.is_none(), "the code as it is breaks a promise with {arguments:?}: {said:?}");
         println!("{:<28} nothing is found in {HOLDS} seeds with {arguments:?}", "(the code as it is)");
     }
+    for (test, tests) in mutations.iter().filter_map(|mutation| mutation.fails.as_ref()).zip(tests.iter().cycle()) {
+        ensure!(Tree::passes(tests, 0, test)?, "{test} fails with the code as it is");
+    }
     let next = Mutex::new(mutations.iter().zip(1..));
     let missed = thread::scope(|scope| {
         let try_out = || -> anyhow::Result<Vec<&String>> {
@@ -72,7 +82,7 @@ fn every_mutation_is_found() -> anyhow::Result<()> {
                 let mutation = next.lock().ok().and_then(|mut next| next.next());
                 let Some((mutation, number)) = mutation else { return Ok(missed) };
                 let since = clock();
-                let found = tree.try_out(mutation, number).with_context(|| mutation.name.clone())?;
+                let found = tree.try_out(mutation, number, tests.as_deref()).with_context(|| mutation.name.clone())?;
                 missed.extend(found.is_none().then_some(&mutation.name));
                 println!("{:<28} {}, {:.1} s", mutation.name, remark(mutation, found), since.elapsed().as_secs_f64());
             }
@@ -118,10 +128,12 @@ fn root() -> PathBuf {
 fn remark(mutation: &Mutation, found: Option<Found>) -> String {
     match found {
         // What is broken may show in another place first, in one world or another.
-        Some(Found { invariant, seed }) if !mutation.seen_by.contains(&invariant) => {
+        Some(Found::Broken { invariant, seed }) if !mutation.seen_by.contains(&invariant) => {
             format!("{invariant} at seed {seed}, before {}", mutation.seen_by.join(" or "))
         }
-        Some(Found { invariant, seed }) => format!("{invariant} at seed {seed}"),
+        Some(Found::Broken { invariant, seed }) => format!("{invariant} at seed {seed}"),
+        Some(Found::Failed(test)) => format!("{test} fails"),
+        None if mutation.fails.is_some() => format!("no test fails: {}", mutation.breaks),
         None => format!("not found in {SEEDS} seeds: {}", mutation.breaks),
     }
 }
@@ -170,6 +182,29 @@ impl Tree {
         Ok(())
     }
 
+    /// Builds the tests of the core's cluster. Gives the program.
+    fn build_tests(&self) -> anyhow::Result<PathBuf> {
+        let built = Command::new(env!("CARGO"))
+            .current_dir(&self.source)
+            .args(["build", "--profile", "mutation", "--package", "rtm-core", "--test", "cluster"])
+            .args(["--message-format", "json", "--target-dir"])
+            .arg(&self.target)
+            .output()?;
+        ensure!(built.status.success(), "the tests do not build:\n{}", String::from_utf8_lossy(&built.stderr));
+        let said = String::from_utf8(built.stdout)?;
+        let program =
+            said.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next()).next_back();
+        Ok(program.context("the tests have a program")?.into())
+    }
+
+    /// Whether a test passes with the mutation of this number.
+    fn passes(tests: &Path, number: usize, test: &str) -> anyhow::Result<bool> {
+        let ran = Command::new(tests).env(switch::NUMBER, number.to_string()).args(["--exact", test]).output()?;
+        let said = String::from_utf8_lossy(&ran.stdout);
+        ensure!(said.contains("running 1 test"), "there is no test {test}");
+        Ok(ran.status.success())
+    }
+
     /// Runs these seeds of the simulation with the mutation of this number. Gives what it found.
     fn run(
         &self,
@@ -194,11 +229,15 @@ impl Tree {
         let (seed, fault) = broken.with_context(|| {
             format!("the simulation ended with {}: {said}{}", ran.status, String::from_utf8_lossy(&ran.stderr))
         })?;
-        Ok(Some(Found { invariant: fault.split(' ').next().unwrap_or_default().to_owned(), seed: seed.parse()? }))
+        let invariant = fault.split(' ').next().unwrap_or_default().to_owned();
+        Ok(Some(Found::Broken { invariant, seed: seed.parse()? }))
     }
 
-    /// What the simulation finds of a mutation, if anything.
-    fn try_out(&self, mutation: &Mutation, number: usize) -> anyhow::Result<Option<Found>> {
+    /// What shows a mutation, if anything.
+    fn try_out(&self, mutation: &Mutation, number: usize, tests: Option<&Path>) -> anyhow::Result<Option<Found>> {
+        if let (Some(test), Some(tests)) = (&mutation.fails, tests) {
+            return Ok(if Self::passes(tests, number, test)? { None } else { Some(Found::Failed(test.clone())) });
+        }
         if let Some(seed) = mutation.shows_at
             && let Some(found) = self.run(number, seed..=seed, &mutation.run_with, Some(1))?
         {

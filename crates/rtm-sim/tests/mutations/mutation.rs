@@ -16,6 +16,8 @@ pub(crate) struct Mutation {
     pub(crate) run_with: Vec<String>,
     /// The seed to begin with, where few worlds show it.
     pub(crate) shows_at: Option<u64>,
+    /// The test of the core's cluster that fails, where what shows it is too rare in a world.
+    pub(crate) fails: Option<String>,
     pub(crate) edits: Vec<Edit>,
 }
 
@@ -56,6 +58,8 @@ impl Mutation {
     /// -a line that goes
     /// +a line that comes in its place
     /// ```
+    ///
+    /// `# Fails: a::test` in the place of who sees it names a test of `rtm-core/tests/cluster`.
     fn read(file: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(file)?;
         let mut mutation = Self {
@@ -64,6 +68,7 @@ impl Mutation {
             seen_by: Vec::new(),
             run_with: Vec::new(),
             shows_at: None,
+            fails: None,
             edits: Vec::new(),
         };
         for line in text.lines() {
@@ -73,6 +78,8 @@ impl Mutation {
                 mutation.run_with.extend(arguments.split(' ').map(str::to_owned));
             } else if let Some(seed) = line.strip_prefix("# Shows at seed: ") {
                 mutation.shows_at = Some(seed.parse()?);
+            } else if let Some(test) = line.strip_prefix("# Fails: ") {
+                mutation.fails = Some(test.to_owned());
             } else if let Some(words) = line.strip_prefix("# ") {
                 mutation.breaks = format!("{} {words}", mutation.breaks).trim_start().to_owned();
             } else if let Some(file) = line.strip_prefix("@ ") {
@@ -82,7 +89,8 @@ impl Mutation {
                 edit.push(line)?;
             }
         }
-        ensure!(!mutation.seen_by.is_empty() && !mutation.edits.is_empty(), "it says who sees it, and has an edit");
+        let is_seen = mutation.seen_by.is_empty() == mutation.fails.is_some();
+        ensure!(is_seen && !mutation.edits.is_empty(), "it says who sees it or which test fails, and has an edit");
         Ok(mutation)
     }
 }
