@@ -15,7 +15,7 @@ use super::{
     cluster::{Ask, ChannelWord, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
     counters::MoveResult,
     engine::Purpose,
-    login::{Arrival, Entrant, Fresh, Visitor},
+    login::{Arrival, Came, Entrant, Fresh, Visitor},
     ousted::OustedSessions,
 };
 
@@ -247,10 +247,15 @@ impl Core {
         self.begin_claim(now, entrant, ousted, false);
     }
 
-    fn begin_claim(&mut self, now: Now, entrant: Entrant, ousted: OustedSessions, is_returning: bool) {
+    fn begin_claim(&mut self, now: Now, mut entrant: Entrant, ousted: OustedSessions, is_returning: bool) {
         let session = self.secrets.session_id();
         let Some(edge) = &mut self.edge else { return };
         let user_id = entrant.user_id.clone();
+        let heard = edge.entry_of(&user_id);
+        let known = heard.and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
+        let revision = heard.map_or(0, |heard| heard.revision);
+        // One that waited behind another came before that was over.
+        let came = *entrant.came.get_or_insert(Came { at: now.instant, known });
         if let Some(claim) = edge.claims.of_user(&user_id) {
             if claim.is_overdue(now) {
                 return self.hub.close(now, entrant.conn, Outgoing::Close(CloseReason::Draining));
@@ -263,16 +268,14 @@ impl Core {
         let owned = edge.owned(&user_id).filter(|_| !is_returning);
         let id = edge.claims.next;
         edge.claims.next += 1;
-        let heard = edge.entry_of(&user_id);
-        let known = heard.and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
-        let revision = heard.map_or(0, |heard| heard.revision);
         // A client that comes back has a session somewhere. While the engine is silent nothing is written: each such write would leave
         // a claim behind.
         let comes_back = is_returning || entrant.login.resume.is_some();
         let is_free = known.is_none() && !comes_back && edge.claims.are_answered(now);
-        let claim = Claim::new(user_id, session, now.instant);
+        let claim = Claim::new(user_id, session, came.at);
         let goes_on_alone = is_returning && entrant.login.resume.is_none();
-        edge.claims.insert(id, Claim { entrant: Some(entrant), is_returning, goes_on_alone, known, ..claim });
+        edge.claims
+            .insert(id, Claim { entrant: Some(entrant), is_returning, goes_on_alone, known: came.known, ..claim });
         match owned {
             Some(revision) => self.write_claim(id, revision, Gain::New(ousted)),
             None => {
@@ -287,7 +290,7 @@ impl Core {
                 }
             }
         }
-        self.arm_edge(now.instant + CLAIMED_WITHIN);
+        self.arm_edge(came.at + CLAIMED_WITHIN);
     }
 
     /// A client object comes back to its session here, and may have had another one since. If it had that elsewhere, the others took

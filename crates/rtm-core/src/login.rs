@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
@@ -115,6 +115,15 @@ pub(super) struct Entrant {
     life: Option<TokenLife>,
     /// Whether it counts towards the user's logins already.
     pub(super) is_counted: bool,
+    /// When it began to wait for the cluster, if it does.
+    pub(super) came: Option<Came>,
+}
+
+/// When a client came that waits for the cluster, and the session that its user had then, as far as it was known here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came {
+    pub(super) at: Instant,
+    pub(super) known: Option<SessionId>,
 }
 
 impl Entrant {
@@ -200,15 +209,15 @@ impl Core {
 
     /// Lets a client in, or not; in a cluster once that is decided.
     pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
-        self.judge_login(now, conn, login, false);
+        self.judge_login(now, conn, login, false, None);
     }
 
     /// A login that has waited is looked at anew.
-    pub(super) fn login_again(&mut self, now: Now, Entrant { conn, login, is_counted, .. }: Entrant) {
-        self.judge_login(now, conn, Box::new(login), is_counted);
+    pub(super) fn login_again(&mut self, now: Now, Entrant { conn, login, is_counted, came, .. }: Entrant) {
+        self.judge_login(now, conn, Box::new(login), is_counted, came);
     }
 
-    fn judge_login(&mut self, now: Now, conn: ConnId, login: Box<Login>, was_counted: bool) {
+    fn judge_login(&mut self, now: Now, conn: ConnId, login: Box<Login>, was_counted: bool, came: Option<Came>) {
         if self.is_outside || (self.is_draining && !login.abilities.gives_up) {
             self.hub.counters.logged_in(LoginResult::Draining, login.abilities);
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
@@ -235,7 +244,7 @@ impl Core {
             return self.put_login_off(now, conn, wait, &user_id, login);
         }
         let is_counted = was_counted || counts;
-        let entrant = Entrant { conn, user_id, login: *login, life, is_counted };
+        let entrant = Entrant { conn, user_id, login: *login, life, is_counted, came };
         match arrival {
             Arrival::New(_) | Arrival::Overfull(_) if self.edge.is_some() => {
                 let ousted = self.end_overfull(now, arrival);

@@ -204,6 +204,24 @@ fn a_login_that_its_client_has_given_up_takes_no_session_from_it() {
 }
 
 #[test]
+fn of_two_logins_that_their_client_has_given_up_neither_takes_a_session_from_it() {
+    let mut world = World::new(2);
+    world.engine.is_deaf = usize::MAX;
+    let first = world.start_login(0, login_of("alice"));
+    world.advance(secs(1));
+    // It waits for the first one.
+    let second = world.start_login(0, login_of("alice"));
+    world.advance(secs(3));
+    world.engine.is_deaf = 0;
+    let alice = world.login(1, "alice");
+    world.advance(secs(1));
+    assert_eq!((world.closed(alice), world.sessions()), (None, 1));
+    for login in [first, second] {
+        assert_eq!(world.closed(login), Some(CloseReason::Draining), "were it alive, it would come back");
+    }
+}
+
+#[test]
 fn an_engine_that_does_not_answer_is_asked_again() {
     let mut world = World::new(2);
     world.engine.is_deaf = 3;
