@@ -541,6 +541,7 @@ impl Core {
                 match self.unpack_in(now, &pack) {
                     Ok(_) => {
                         self.hub.counters.moved(MoveResult::Taken);
+                        self.remember_channels(now, &user_id);
                         self.log_move(now, &user_id);
                         self.receiver_moved(now, &user_id, &own_node, true);
                     }

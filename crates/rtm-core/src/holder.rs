@@ -23,8 +23,16 @@ impl Core {
     /// else once they do.
     pub(super) fn join_over_nodes(&mut self, now: Now, asker: Asker, channel: ChannelKey, channel_id: &ChannelId) {
         self.set_elsewhere(channel_id);
+        let has_left = self.hub.sessions.get(asker.session).is_some_and(|it| it.may_have_left(channel_id, now.instant));
         let Some(roster) = self.roster(channel_id) else { return };
         match roster.standing {
+            // It was a member on another node, and may have from there what is on its way here.
+            Standing::Settled if has_left => {
+                roster.waiting.push(Waiting::Join(asker));
+                if let Some(user_id) = self.user_id_of(asker.session) {
+                    self.say(now, channel_id, MemberChange::Joined(user_id), true);
+                }
+            }
             Standing::Settled => {
                 self.become_member(now, asker, channel);
                 if let Some(user_id) = self.user_id_of(asker.session) {
@@ -56,7 +64,7 @@ impl Core {
     /// Puts a call off that needs to know who else is in the channel. Gives it back where that is known.
     pub(super) fn wait_for_roster(&mut self, channel_id: &ChannelId, waiting: Waiting) -> Option<Waiting> {
         let roster = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id));
-        match roster.filter(|roster| roster.standing == Standing::Asked) {
+        match roster.filter(|roster| roster.standing == Standing::Asked || roster.is_to_join(waiting.asker().session)) {
             Some(roster) => {
                 roster.waiting.push(waiting);
                 None
@@ -311,7 +319,7 @@ impl Core {
     /// All nodes with members know a change of this one.
     fn settled(&mut self, now: Now, channel_id: &ChannelId, change: u64) {
         let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
-        if roster.standing == Standing::Asked && roster.settle <= change {
+        if roster.awaits_settling() && roster.settle <= change {
             roster.standing = Standing::Settled;
             let waiting = std::mem::take(&mut roster.waiting);
             self.set_elsewhere(channel_id);
@@ -529,7 +537,7 @@ impl Core {
     fn awaits_settling(&self, channel_id: &ChannelId) -> Option<u64> {
         let edge = self.edge.as_ref()?;
         let roster = edge.rosters.get(channel_id)?;
-        let is_awaited = roster.standing == Standing::Asked || edge.moves.await_settling(channel_id);
+        let is_awaited = roster.awaits_settling() || edge.moves.await_settling(channel_id);
         is_awaited.then_some(roster.change)
     }
 

@@ -194,7 +194,7 @@ impl Homes {
         }
         if said.settle {
             told.remove(from);
-            if matches!(said.what, MemberChange::MovedIn { .. }) {
+            if matches!(said.what, MemberChange::MovedIn { .. } | MemberChange::Joined(_)) {
                 // Until all of these have answered, a message may come late to the member's old node or to its new one.
                 told.extend(home.leaving.keys().filter(|node| *node != from).cloned());
             }

@@ -314,6 +314,16 @@ impl Core {
         self.look_at_moves(now);
     }
 
+    /// A session has come from another node: what it joins next, and is not in, it may have left there.
+    pub(super) fn remember_channels(&mut self, now: Now, user_id: &UserId) {
+        let Some(key) = self.session_of(user_id) else { return };
+        let channels = self.hub.sessions.get(key).into_iter().flat_map(|session| session.memberships.channels());
+        let ids: Vec<ChannelId> = channels.filter_map(|key| Some(self.channels.get(key)?.id.clone())).collect();
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.has_moved(now.instant, ids);
+        }
+    }
+
     /// A member's session has come from another node, or was packed in vain by this one.
     pub(super) fn move_in(
         &mut self,

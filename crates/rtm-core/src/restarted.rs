@@ -65,6 +65,7 @@ impl Core {
             let Some(edge) = &mut self.edge else { return };
             let is_moving = edge.moves.await_settling(&channel_id);
             let Some(roster) = edge.rosters.get_mut(&channel_id) else { continue };
+            let is_awaited = is_moving || !roster.waiting.is_empty();
             if roster.standing == Standing::Out {
                 continue;
             }
@@ -73,7 +74,7 @@ impl Core {
             self.say_to(now, home, &channel_id, ChannelWord::Lost);
             if is_asked {
                 self.hold(now, &channel_id);
-            } else if is_moving {
+            } else if is_awaited {
                 let names = tells_names.then(|| self.own_names(&channel_id));
                 self.say(now, &channel_id, MemberChange::All(names), true);
             }

@@ -303,6 +303,16 @@ impl Roster {
         left.chain(after.difference(before).cloned().map(MemberNews::Joined)).collect()
     }
 
+    /// Whether something waits until all others know a change of this node.
+    pub(super) fn awaits_settling(&self) -> bool {
+        self.standing == Standing::Asked || !self.waiting.is_empty()
+    }
+
+    /// Whether a session waits to be a member.
+    pub(super) fn is_to_join(&self, key: SessionKey) -> bool {
+        self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Join(asker) if asker.session == key))
+    }
+
     /// Calls of a session that wait.
     pub(super) fn take_waiting(&mut self, key: SessionKey) -> Vec<Waiting> {
         self.waiting.extract_if(.., |waiting| waiting.asker().session == key).collect()

@@ -47,6 +47,8 @@ pub(super) struct Session {
     limit: usize,
     /// Whether it is to be closed as a slow consumer.
     is_overfull: bool,
+    /// When it came from another node, and the channels that it was in.
+    moved: Option<Box<(Instant, Vec<ChannelId>)>>,
 }
 
 impl Session {
@@ -81,6 +83,7 @@ impl Session {
             counts: None,
             limit: settings.session_bytes,
             is_overfull: false,
+            moved: None,
         }
     }
 
@@ -121,12 +124,24 @@ impl Session {
             counts: None,
             limit: settings.session_bytes,
             is_overfull: false,
+            moved: None,
         }
     }
 
     /// Whether the client has yet to join a channel again, before which it hears nothing of that.
     pub(super) fn awaits_join(&self, channel_id: &ChannelId) -> bool {
         self.rejoining.as_ref().is_some_and(|rejoining| rejoining.awaits(channel_id))
+    }
+
+    /// It has come from another node, where it was in these channels.
+    pub(super) fn has_moved(&mut self, now: Instant, channels: Vec<ChannelId>) {
+        self.moved = Some(Box::new((now, channels)));
+    }
+
+    /// Whether it came from another node lately, was not in this channel, and may have left it there just before: what it had
+    /// there may still be under way to this node.
+    pub(super) fn may_have_left(&self, channel_id: &ChannelId, now: Instant) -> bool {
+        self.moved.as_ref().is_some_and(|moved| now < moved.0 + UNDER_WAY && !moved.1.contains(channel_id))
     }
 
     /// Whether the user counts as logged in.
@@ -215,3 +230,6 @@ impl Session {
         here.into_iter().flatten().chain(self.receipts.due()).fold(silence, Instant::min)
     }
 }
+
+/// A message is under way between nodes for so long at most, but for long outages.
+const UNDER_WAY: Duration = Duration::from_secs(60);

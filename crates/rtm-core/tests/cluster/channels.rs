@@ -756,6 +756,38 @@ fn a_member_that_moved_on_is_seen_also_where_no_home_has_told_that_it_had_come()
 }
 
 #[test]
+fn a_member_that_leaves_moves_and_joins_again_gets_no_message_twice() {
+    for sender_leaves in [false, true] {
+        let mut world = World::new(4);
+        world.pump();
+        let channel = world.channel_at(3);
+        let (dave, bob, erin) = (world.login(0, "dave"), world.login(1, "bob"), world.login(2, "erin"));
+        for client in [dave, bob, erin] {
+            world.join_channel(client, &channel);
+        }
+        world.stall(1, 0);
+        say(&mut world, bob, &channel, "once");
+        assert_eq!(world.heard(erin), ["once"]);
+        if sender_leaves {
+            world.leave(bob, &channel);
+        }
+        world.leave(erin, &channel);
+        world.cut(erin);
+        let erin = world.resume(0, erin);
+        let joining = world.request(erin, join(&channel));
+        let said = world.request(erin, to_channel(7, &channel, "here"));
+        world.pump();
+        assert_eq!(world.reply(erin, joining), None, "what was sent before is still under way");
+        world.unstall();
+        world.advance(secs(1));
+        assert!(world.reply(erin, joining).unwrap().is_ok() && world.reply(erin, said).unwrap().is_ok());
+        say(&mut world, dave, &channel, "after");
+        assert_eq!(world.heard(erin), ["after"]);
+        assert_eq!(world.heard(dave), ["once", "here"]);
+    }
+}
+
+#[test]
 fn a_member_that_is_back_counts_also_where_the_home_hears_late_that_it_had_moved_away() {
     for is_alone in [false, true] {
         let mut world = World::new(4);
