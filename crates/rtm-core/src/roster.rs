@@ -244,10 +244,12 @@ impl Roster {
         if let MemberChange::MovedIn { user_id, from } = &said.what {
             self.move_away(user_id, from);
         }
-        let holder = self
-            .holders
-            .entry(node.clone())
-            .or_insert_with(|| Holder { part: Part { names: Some(BTreeSet::new()), ..Part::default() }, last: 0 });
+        let heard = &mut self.heard;
+        let holder = self.holders.entry(node.clone()).or_insert_with(|| {
+            // All that it sends from now on comes here, so that a member that moves misses what has not.
+            heard.entry(node.clone()).or_insert(0);
+            Holder { part: Part { names: Some(BTreeSet::new()), ..Part::default() }, last: 0 }
+        });
         holder.part.apply(said);
         if said.count == 0 {
             self.holders.remove(node);

@@ -756,6 +756,25 @@ fn a_member_that_moved_on_is_seen_also_where_no_home_has_told_that_it_had_come()
 }
 
 #[test]
+fn a_member_that_moves_is_told_what_it_misses_of_a_node_that_its_old_node_has_never_heard() {
+    let mut world = World::new(4);
+    world.pump();
+    let channel = world.channel_at(3);
+    let (alice, bob) = (world.login(2, "alice"), world.login(0, "bob"));
+    world.join_channel(alice, &channel);
+    world.join_channel(bob, &channel);
+    world.stall(0, 2);
+    say(&mut world, bob, &channel, "one");
+    world.cut(alice);
+    let alice = world.resume(1, alice);
+    say(&mut world, bob, &channel, "two");
+    world.advance(secs(3));
+    world.unstall();
+    world.advance(secs(1));
+    assert_eq!(world.heard(alice), ["gap Some(1)", "two"]);
+}
+
+#[test]
 fn a_member_that_leaves_moves_and_joins_again_gets_no_message_twice() {
     for sender_leaves in [false, true] {
         let mut world = World::new(4);
