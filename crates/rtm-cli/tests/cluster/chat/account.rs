@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    slice,
     time::Duration,
 };
 
@@ -41,8 +42,6 @@ pub(crate) struct Account {
     sent: Vec<Vec<Sent>>,
     /// What was stored and came after a later message of its sender.
     late: Vec<String>,
-    /// What is in a history after a later message of its sender.
-    late_in_history: Vec<Sent>,
     /// Whose connection was lost.
     cut: BTreeSet<usize>,
     /// Who was told of gaps.
@@ -71,7 +70,7 @@ impl Account {
                 }
             }
         }
-        let late_in_history = histories.check(&sent, &mut faults);
+        histories.check(&sent, &mut faults);
         let with = |is_it: fn(&Item) -> bool| {
             received.iter().enumerate().filter(|(_, items)| items.iter().any(is_it)).map(|(number, _)| number).collect()
         };
@@ -82,7 +81,7 @@ impl Account {
         for user in away.difference(&cut) {
             faults.add("away, with its connection", || name(*user));
         }
-        Self { faults, sent, late, late_in_history, cut, gaps, away }
+        Self { faults, sent, late, cut, gaps, away }
     }
 
     /// Nothing is lost, repeated or out of order, no user was thrown out, and whoever kept its connection has no gap.
@@ -92,10 +91,9 @@ impl Account {
         assert!(self.gaps.is_subset(&self.cut), "{}", self.summary());
     }
 
-    /// What was neither sent nor under way in one of these spans was delivered, and is in the histories in the order of sending.
+    /// What was neither sent nor under way in one of these spans was delivered.
     pub(crate) fn assert_delivered_but_in(&self, spans: &[Range<Duration>]) {
-        let failed =
-            self.failed().chain(&self.late_in_history).filter(|one| spans.iter().all(|span| is_outside(one, span)));
+        let failed = self.failed().filter(|one| spans.iter().all(|span| is_outside(one, span)));
         let failed: Vec<_> = failed.take(9).collect();
         assert!(failed.is_empty(), "{failed:#?}, {}", self.summary());
     }
@@ -116,6 +114,14 @@ impl Account {
         assert!(failed.is_empty(), "{failed:#?}, {}", self.summary());
     }
 
+    /// Only those on one node noticed, or whoever wanted something of them in this span.
+    pub(crate) fn assert_one_node_was_lost(&self, span: &Range<Duration>) {
+        self.assert_clean();
+        self.assert_delivered_but_in(slice::from_ref(span));
+        self.assert_others_talked(span);
+        self.assert_some_are_cut();
+    }
+
     /// What nobody wanted to be stored was delivered.
     pub(crate) fn assert_only_the_store_failed(&self) {
         assert!(self.failed().all(Sent::is_for_the_store), "{}", self.summary());
@@ -130,7 +136,6 @@ impl Account {
         for (number, sent) in self.sent.iter().enumerate().filter(|(number, _)| wire(*number) == Wire::Native) {
             assert!(!sent.iter().any(|one| is_cut_off(&one)), "{}, {}", name(number), self.summary());
         }
-        assert!(self.late_in_history.is_empty(), "{:?}, {}", self.late_in_history, self.summary());
         let cut_off = self.failed().filter(is_cut_off).count();
         assert_eq!(self.failed().count(), cut_off, "{}", self.summary());
         assert!(cut_off * 100 <= self.all().count(), "{}", self.summary());

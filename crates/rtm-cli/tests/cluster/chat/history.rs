@@ -32,10 +32,9 @@ impl Histories {
         Self(all)
     }
 
-    /// What was said to be delivered or stored, and was to be kept, is there once. What its sender was not told of may be there
-    /// once, in any place, and nothing else is. All who may read a history read the same. Returns what is there after a later
-    /// message of its sender, although both were said to be there.
-    pub(super) fn check(&self, sent: &[Vec<Sent>], faults: &mut Faults) -> Vec<Sent> {
+    /// What was said to be delivered or stored, and was to be kept, is there once and in order. What its sender was not told
+    /// of may be there once, in any place, and nothing else is. All who may read a history read the same.
+    pub(super) fn check(&self, sent: &[Vec<Sent>], faults: &mut Faults) {
         for number in 0..USERS {
             let first = [(To::Room, members(number).start), (To::Peer, number.min(partner(number)))];
             for (to, first) in first {
@@ -44,15 +43,13 @@ impl Histories {
                 }
             }
         }
-        let mut late = Vec::new();
         let mut times: HashMap<(To, Kept), usize> = HashMap::new();
         for number in 0..USERS {
             for (to, is_first) in [(To::Room, members(number).start == number), (To::Peer, number < partner(number))] {
                 let history = &self.0[number][&to];
                 let said =
                     |kept: &Kept| sent[kept.from].iter().find(|one| (one.to, one.n) == (to, kept.n) && is_said(one));
-                let said = history.iter().filter(|_| is_first).filter_map(|kept| Some((kept.from, said(kept)?)));
-                late.extend(late_of(said));
+                check_order(history.iter().filter_map(|kept| Some((kept.from, said(kept)?))), faults);
                 history.iter().filter(|_| is_first).for_each(|kept| *times.entry((to, *kept)).or_default() += 1);
             }
         }
@@ -71,7 +68,6 @@ impl Histories {
         for (to, Kept { from, n }) in times.into_keys() {
             faults.add("in the history, and never sent", || format!("{to:?} {n} from {}", name(from)));
         }
-        late
     }
 }
 
@@ -80,18 +76,17 @@ fn is_said(one: &Sent) -> bool {
     matches!(one.outcome, Outcome::Delivered | Outcome::Stored)
 }
 
-/// What comes after a later message of its sender.
-fn late_of<'a>(history: impl Iterator<Item = (usize, &'a Sent)>) -> Vec<Sent> {
-    let mut last: HashMap<usize, usize> = HashMap::new();
-    let mut late = Vec::new();
+/// What each one sent is in the order of sending.
+fn check_order<'a>(history: impl Iterator<Item = (usize, &'a Sent)>, faults: &mut Faults) {
+    let mut last: HashMap<usize, &Sent> = HashMap::new();
     for (from, one) in history {
-        let last = last.entry(from).or_insert(one.n);
-        if one.n < *last {
-            late.push(one.clone());
+        let last = last.entry(from).or_insert(one);
+        if one.n < last.n {
+            faults.add("out of order in the history", || format!("{} {one:?} after {last:?}", name(from)));
+        } else {
+            *last = one;
         }
-        *last = one.n.max(*last);
     }
-    late
 }
 
 /// All pages of a history.
@@ -131,15 +126,14 @@ fn histories_are_held_to_what_was_sent() {
         let history = |number| if members(0).contains(&number) { kept.clone() } else { Vec::new() };
         let histories = (0..USERS).map(|number| HashMap::from([(To::Room, history(number)), (To::Peer, Vec::new())]));
         let mut faults = Faults::default();
-        let late = Histories(histories.collect()).check(&all, &mut faults);
-        let late = late.iter().map(|one| one.n).collect::<Vec<_>>();
-        (faults.0.into_keys().collect::<Vec<_>>(), late)
+        Histories(histories.collect()).check(&all, &mut faults);
+        faults.0.into_keys().collect::<Vec<_>>()
     };
-    assert_eq!(faults_of(&[3, 9]), (vec![], vec![]));
-    assert_eq!(faults_of(&[15, 3, 9]), (vec![], vec![]), "nobody was told of it");
-    assert_eq!(faults_of(&[9, 3]), (vec![], vec![3]));
-    assert_eq!(faults_of(&[3]), (vec!["not in the history"], vec![]));
-    assert_eq!(faults_of(&[3, 9, 15, 15]), (vec!["twice in the history"], vec![]));
-    assert_eq!(faults_of(&[1, 3, 9]), (vec!["in the history, unasked"], vec![]));
-    assert_eq!(faults_of(&[3, 9, 21]), (vec!["in the history, and never sent"], vec![]));
+    assert_eq!(faults_of(&[3, 9]), [""; 0]);
+    assert_eq!(faults_of(&[15, 3, 9]), [""; 0], "nobody was told of it");
+    assert_eq!(faults_of(&[9, 3]), ["out of order in the history"]);
+    assert_eq!(faults_of(&[3]), ["not in the history"]);
+    assert_eq!(faults_of(&[3, 9, 15, 15]), ["twice in the history"]);
+    assert_eq!(faults_of(&[1, 3, 9]), ["in the history, unasked"]);
+    assert_eq!(faults_of(&[3, 9, 21]), ["in the history, and never sent"]);
 }

@@ -2,6 +2,7 @@
 //!
 //! Many are on their way at once as long as JetStream takes them. When it does not (no server, no leader), each is tried again
 //! until it does; were they tried side by side, a later one could be the first to come after that. So they go one by one then.
+//! What JetStream did not take, although it took a later one at the same moment, has failed: it is not tried again.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -67,11 +68,13 @@ where
         }
         let burst = &rest[..rest.len().min(POLLED_IN_ORDER)];
         // They are polled in their order, and so sent in it.
-        for (message, outcome) in burst.iter().zip(join_all(burst.iter().cloned().map(&attempt)).await) {
+        let tried = join_all(burst.iter().cloned().map(&attempt)).await;
+        let last_taken = tried.iter().rposition(Result::is_ok);
+        steady.note(kind, before, tried.iter().all(Result::is_ok));
+        for (at, (message, outcome)) in burst.iter().zip(tried).enumerate() {
             let is_passing = matches!(&outcome, Err(Failure::JetStream(fault)) if fault.is_passing());
-            let outcome = if is_passing { persist(message.clone()).await } else { outcome };
-            steady.note(kind, before, outcome.is_ok() && !is_passing);
-            outcomes.push(outcome);
+            let is_overtaken = last_taken.is_some_and(|last| last > at);
+            outcomes.push(if is_passing && !is_overtaken { persist(message.clone()).await } else { outcome });
         }
     }
     outcomes
@@ -91,14 +94,15 @@ mod tests {
     use super::{super::jetstream::Fault, *};
     use crate::cluster::requests::NoAnswer;
 
-    /// A stream that takes nothing for a while.
+    /// A stream that takes or answers nothing for a while.
     #[derive(Default)]
     struct Stream {
         kept: RefCell<Vec<u32>>,
         under_way: Cell<usize>,
         most_at_once: Cell<usize>,
-        /// From which attempt on, and up to which, there is no leader.
-        leaderless: (usize, usize),
+        /// From which attempt on, and up to which, what goes wrong.
+        trouble: (usize, usize),
+        keeps_in_trouble: bool,
         attempts: Cell<usize>,
         connection: Cell<u64>,
     }
@@ -109,15 +113,17 @@ mod tests {
             self.attempts.set(number + 1);
             self.under_way.set(self.under_way.get() + 1);
             self.most_at_once.set(self.most_at_once.get().max(self.under_way.get()));
-            let is_leaderless = (self.leaderless.0..self.leaderless.1).contains(&number);
-            if !is_leaderless {
+            let is_well = !(self.trouble.0..self.trouble.1).contains(&number);
+            // It knows what it has already.
+            if (is_well || self.keeps_in_trouble) && !self.kept.borrow().contains(&message) {
                 self.kept.borrow_mut().push(message);
             }
             sleep(Duration::from_millis(1)).await;
             self.under_way.set(self.under_way.get() - 1);
-            match is_leaderless {
-                false => Ok(u64::from(message)),
-                true => Err(Fault::from(NoAnswer::NoResponders("log".to_owned())).into()),
+            match (is_well, self.keeps_in_trouble) {
+                (true, _) => Ok(u64::from(message)),
+                (false, false) => Err(Fault::from(NoAnswer::NoResponders("log".to_owned())).into()),
+                (false, true) => Err(Fault::from(NoAnswer::TimedOut).into()),
             }
         }
 
@@ -130,40 +136,44 @@ mod tests {
             }
         }
 
-        async fn publish(&self, steady: &Steady, messages: &[u32]) {
+        /// Publishes, and says what was acknowledged.
+        async fn publish(&self, steady: &Steady, messages: &[u32]) -> Vec<u32> {
             let connection = || self.connection.get();
             let (attempt, persist) = (|message| self.attempt(message), |message| self.persist(message));
             let outcomes = in_order(messages, (steady, LogKind::History), connection, attempt, persist).await;
-            let seqs: Vec<u32> = outcomes.into_iter().map(|seq| seq.unwrap() as u32).collect();
-            assert_eq!(seqs, messages);
+            assert_eq!(outcomes.len(), messages.len());
+            outcomes.into_iter().filter_map(|seq| Some(seq.ok()? as u32)).collect()
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_go_together_while_all_is_well() {
         let (stream, steady) = (Stream::default(), Steady::default());
-        let messages: Vec<u32> = (0..24).collect();
-        stream.publish(&steady, &messages).await;
+        let messages: Vec<u32> = (0..48).collect();
+        assert_eq!(stream.publish(&steady, &messages[..24]).await, messages[..24]);
         assert_eq!(stream.most_at_once.take(), 23, "the first shows that all is well");
-        stream.publish(&steady, &messages).await;
+        assert_eq!(stream.publish(&steady, &messages[24..]).await, messages[24..]);
         assert_eq!(stream.most_at_once.take(), 24);
-        assert_eq!(*stream.kept.borrow(), [messages.clone(), messages].concat());
+        assert_eq!(*stream.kept.borrow(), messages);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_for_a_while_comes_in_order_wherever_that_begins_and_ends() {
+    async fn what_is_acknowledged_is_in_order_wherever_trouble_begins_and_ends() {
         let messages: Vec<u32> = (0..30).collect();
-        for from in 0..40 {
-            for len in 1..40 {
-                // A leader is not lost and found again within the moment in which messages are sent together.
-                let till = from + len;
-                if (1..30).contains(&from) && till < 30 {
-                    continue;
-                }
-                let (stream, steady) = (Stream { leaderless: (from, till), ..Stream::default() }, Steady::default());
-                stream.publish(&steady, &messages[..20]).await;
-                stream.publish(&steady, &messages[20..]).await;
-                assert_eq!(*stream.kept.borrow(), messages, "no leader at the attempts from {from} to {till}");
+        for (from, len) in (0..40).flat_map(|from| (1..40).map(move |len| (from, len))) {
+            for keeps_in_trouble in [false, true] {
+                let (trouble, steady) = ((from, from + len), Steady::default());
+                let stream = Stream { trouble, keeps_in_trouble, ..Stream::default() };
+                let mut acknowledged = stream.publish(&steady, &messages[..20]).await;
+                acknowledged.extend(stream.publish(&steady, &messages[20..]).await);
+                let mut kept = stream.kept.take();
+                kept.retain(|message| acknowledged.contains(message));
+                assert_eq!(kept, acknowledged, "trouble at the attempts from {from}, {len} of them");
+                // Attempts 1 to 19 go together, and so do 20 to 29 where nothing has failed before.
+                let is_over_at_once =
+                    [1..20, 20..30].iter().any(|at_once| at_once.contains(&from) && from + len < at_once.end);
+                let failed = if is_over_at_once { len } else { 0 };
+                assert_eq!(messages.len() - acknowledged.len(), failed, "trouble from {from}, {len} attempts");
             }
         }
     }
