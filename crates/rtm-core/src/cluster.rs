@@ -32,7 +32,7 @@ pub use channels::{
 pub use envelope::{Acks, Envelope, Frame, Parcel, PostData, Priority, Sealed};
 pub use gateway::{GatewayWord, Wanted};
 pub use kept::{Deaf, Lease, LeaseEntry, PROTO};
-pub(crate) use kept::{PROTO_OF_MANY, PROTO_OF_RUNS, PROTO_OF_STORING};
+pub(crate) use kept::{PROTO_OF_LAST_MOVED, PROTO_OF_MANY, PROTO_OF_RUNS, PROTO_OF_STORING};
 pub use lease::{
     EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,
     Standing, Stored,

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rtm_codec::{ChannelId, UserId};
 
-use super::cluster::{ChannelWord, HeldChannel, MemberChange, NodeId, Part, Said, Version, View};
+use super::cluster::{ChannelWord, HeldChannel, MemberChange, NodeId, PROTO_OF_LAST_MOVED, Part, Said, Version, View};
 
 /// The partitions of which this node is the home.
 #[derive(Debug, Default)]
 pub(super) struct Homes {
     partitions: BTreeMap<u16, HomePartition>,
+    /// Nodes of an older version: they do not say that their last member has moved away.
+    silent: BTreeSet<NodeId>,
 }
 
 /// Something to say to a node about a channel.
@@ -35,6 +37,9 @@ struct Home {
     unsettled: Vec<Unsettled>,
     /// Members that may have moved, by the node that they moved from.
     moving: Vec<(NodeId, UserId)>,
+    /// Silent nodes whose last known member has moved away, and the number of that change. Once such a node knows it, all that it
+    /// had said before of others has come.
+    asked: BTreeMap<NodeId, (u64, UserId)>,
 }
 
 /// A change that all nodes with members have to know.
@@ -53,6 +58,8 @@ impl Homes {
     pub(super) fn set_view(&mut self, view: &View, me: &NodeId) -> Vec<Saying> {
         let mine: BTreeSet<u16> = view.partitions_of(me).collect();
         self.partitions.retain(|number, _| mine.contains(number));
+        let older = view.members().iter().filter(|member| member.proto < PROTO_OF_LAST_MOVED);
+        self.silent = older.map(|member| member.id.clone()).collect();
         let mut sayings = Vec::new();
         for number in mine {
             let partition = self.partitions.entry(number).or_insert_with(|| HomePartition {
@@ -66,6 +73,7 @@ impl Homes {
             for (channel_id, home) in &mut partition.channels {
                 home.parts.retain(|node, _| view.has(node));
                 home.leaving.retain(|node, _| view.has(node));
+                home.asked.retain(|node, _| view.has(node));
                 home.unsettled.retain(|unsettled| view.has(&unsettled.node));
                 home.unsettled.iter_mut().for_each(|unsettled| unsettled.awaited.retain(|node| view.has(node)));
                 if was_open {
@@ -74,7 +82,7 @@ impl Homes {
             }
             partition.channels.retain(|_, home| !home.is_over() || !home.moving.is_empty());
             if !was_open {
-                partition.open_if_known(&mut sayings);
+                partition.open_if_known(&self.silent, &mut sayings);
             }
         }
         sayings
@@ -88,6 +96,7 @@ impl Homes {
             for home in partition.channels.values_mut() {
                 home.parts.remove(node);
                 home.leaving.remove(node);
+                home.asked.remove(node);
                 home.moving.retain(|(other, _)| other != node);
             }
         }
@@ -140,7 +149,7 @@ impl Homes {
         for number in done {
             let Some(partition) = self.partitions.get_mut(number).filter(|it| it.term == term) else { continue };
             if partition.awaited.remove(from) {
-                partition.open_if_known(&mut sayings);
+                partition.open_if_known(&self.silent, &mut sayings);
             }
         }
         sayings
@@ -188,6 +197,12 @@ impl Homes {
             let confirm = home.awaits(from);
             sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, confirm)));
         }
+        if let MemberChange::MovedIn { user_id, from: old } = &said.what
+            && home.is_to_be_asked(old, &self.silent)
+        {
+            home.asked.insert(old.clone(), (home.n, user_id.clone()));
+            sayings.push((old.clone(), channel_id.clone(), home.snapshot(version, old, true)));
+        }
         // A node that has left is asked to say when all its messages have come: a snapshot that it is to confirm makes it do so.
         for (node, _) in home.leaving.iter().filter(|(_, n)| **n == home.n) {
             sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, true)));
@@ -220,6 +235,14 @@ impl Homes {
                 home.leaving.remove(from);
             }
             home.settle(channel_id, &mut sayings);
+            if let Some((_, user_id)) = home.asked.get(from).filter(|(n, _)| *n <= version.n).cloned() {
+                home.asked.remove(from);
+                if let Some(part) = home.parts.get(from).filter(|part| part.count == 0) {
+                    let what = MemberChange::MovedAway(user_id);
+                    let said = Said { change: part.change, count: 0, what, settle: false };
+                    sayings.extend(self.say(number, channel_id, from, &said));
+                }
+            }
         }
         if let Some(partition) = self.partitions.get_mut(&number)
             && partition.channels.get(channel_id).is_some_and(|home| home.is_over() && home.moving.is_empty())
@@ -260,7 +283,7 @@ impl Homes {
 
 impl HomePartition {
     /// Tells everybody everything, once all nodes have said what they have.
-    fn open_if_known(&mut self, sayings: &mut Vec<Saying>) {
+    fn open_if_known(&mut self, silent: &BTreeSet<NodeId>, sayings: &mut Vec<Saying>) {
         if !self.awaited.is_empty() {
             return;
         }
@@ -269,13 +292,16 @@ impl HomePartition {
             let empty = home.parts.iter().filter(|(_, part)| part.count == 0).map(|(node, _)| (node.clone(), home.n));
             home.leaving.extend(empty);
             home.parts.retain(|_, part| part.count > 0);
+            home.n += 1;
             for (from, user_id) in std::mem::take(&mut home.moving) {
                 let has_come = home.parts.iter().any(|(node, part)| *node != from && part.has(&user_id));
                 if has_come && let Some(part) = home.parts.get_mut(&from) {
                     part.move_away(&user_id);
+                    if home.is_to_be_asked(&from, silent) {
+                        home.asked.insert(from, (home.n, user_id));
+                    }
                 }
             }
-            home.n += 1;
             let version = Version { term: self.term, n: home.n };
             home.leaving.values_mut().for_each(|n| *n = home.n);
             let told: Vec<NodeId> = home.parts.keys().chain(home.leaving.keys()).cloned().collect();
@@ -285,7 +311,7 @@ impl HomePartition {
             }
             let is_unsettled = !home.unsettled.is_empty();
             for node in &told {
-                let confirm = is_unsettled || home.leaving.contains_key(node);
+                let confirm = is_unsettled || home.leaving.contains_key(node) || home.asked.contains_key(node);
                 sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, confirm)));
             }
             home.settle(channel_id, sayings);
@@ -326,6 +352,11 @@ impl Home {
         ChannelWord::Snapshot { version, parts, confirm }
     }
 
+    /// Whether a node may have no members any more and will not say so unasked.
+    fn is_to_be_asked(&self, node: &NodeId, silent: &BTreeSet<NodeId>) -> bool {
+        silent.contains(node) && self.parts.get(node).is_some_and(|part| part.count == 0)
+    }
+
     /// Whether a node is to say that it knows a change.
     fn awaits(&self, node: &NodeId) -> bool {
         self.unsettled.iter().any(|unsettled| unsettled.awaited.contains(node))
@@ -346,3 +377,116 @@ impl Home {
 
 /// So many partitions are asked for at a time: what a node has in them is said in a few milliseconds.
 const PULLED_AT_ONCE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Change, NodeName, PROTO};
+
+    fn id(name: &str) -> NodeId {
+        NodeId { name: NodeName::new(name).unwrap(), incarnation: 1 }
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn said(change: u64, count: u32, what: MemberChange) -> Said {
+        Said { change, count, what, settle: false }
+    }
+
+    /// The version that a home asks a node to confirm.
+    fn asked_of(node: &NodeId, sayings: &[Saying]) -> Option<Version> {
+        sayings.iter().filter(|(to, ..)| to == node).find_map(|(.., word)| match word {
+            ChannelWord::Snapshot { version, confirm: true, .. } => Some(*version),
+            _ => None,
+        })
+    }
+
+    /// How many members the home says that a node has.
+    fn told_of(node: &NodeId, sayings: &[Saying]) -> Vec<(NodeId, u32)> {
+        let told = sayings.iter().filter_map(|(to, _, word)| match word {
+            ChannelWord::Told { node: of, said, .. } if of == node => Some((to.clone(), said.count)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// A channel with Alice on a node of this version and Carol on a new one, to which Alice moves after the node has said this.
+    struct Moved {
+        homes: Homes,
+        number: u16,
+        /// What the home says of the move.
+        sayings: Vec<Saying>,
+    }
+
+    impl Moved {
+        fn from(proto: u16, more: Option<Said>) -> Self {
+            let [home, old, new] = ["home", "old", "new"].map(id);
+            let join = |node: &NodeId, proto| Change::Join(node.clone(), proto, 1);
+            let view = View::empty(0).next(&[join(&home, PROTO)]).next(&[join(&old, proto), join(&new, PROTO)]);
+            let number = view.partitions_of(&home).next().unwrap();
+            let mut homes = Homes::default();
+            homes.set_view(&view, &home);
+            for node in [&home, &old, &new] {
+                homes.take_held(node, view.epoch(), Vec::new(), &[number]);
+            }
+            let mut moved = Self { homes, number, sayings: Vec::new() };
+            moved.say(&old, &said(1, 1, MemberChange::Joined(user("alice"))));
+            moved.say(&new, &said(1, 1, MemberChange::Joined(user("carol"))));
+            if let Some(said) = more {
+                moved.say(&old, &said);
+            }
+            moved.sayings = moved.say(&new, &said(2, 2, MemberChange::MovedIn { user_id: user("alice"), from: old }));
+            moved
+        }
+
+        fn say(&mut self, from: &NodeId, said: &Said) -> Vec<Saying> {
+            self.homes.say(self.number, &room(), from, said)
+        }
+
+        fn know(&mut self, from: &NodeId, version: Version) -> Vec<Saying> {
+            self.homes.know(self.number, &room(), from, version)
+        }
+    }
+
+    fn room() -> ChannelId {
+        ChannelId::new("room").unwrap()
+    }
+
+    #[test]
+    fn an_older_node_whose_last_member_has_moved_is_asked_and_then_has_none() {
+        let (old, new) = (id("old"), id("new"));
+        let mut moved = Moved::from(PROTO_BEFORE, None);
+        let version = asked_of(&old, &moved.sayings).unwrap();
+        let earlier = Version { n: version.n - 1, ..version };
+        assert!(moved.know(&old, earlier).is_empty(), "it does not know of it yet");
+        let sayings = moved.know(&old, version);
+        assert_eq!(told_of(&old, &sayings), [(new.clone(), 0)]);
+        moved.say(&new, &said(3, 0, MemberChange::All(Some(BTreeSet::new()))));
+        let last = Version { n: u64::MAX, ..version };
+        [&old, &new].into_iter().for_each(|node| drop(moved.know(node, last)));
+        assert!(moved.homes.partitions[&moved.number].channels.is_empty(), "nothing is left of the channel");
+    }
+
+    #[test]
+    fn an_older_node_that_has_another_member_stays_one_with_members() {
+        let old = id("old");
+        let mut moved = Moved::from(PROTO_BEFORE, None);
+        let version = asked_of(&old, &moved.sayings).unwrap();
+        moved.say(&old, &said(2, 1, MemberChange::Joined(user("bob"))));
+        assert!(moved.know(&old, version).is_empty());
+        assert_eq!(moved.homes.count(moved.number, &room()), Some(3));
+
+        let moved = Moved::from(PROTO_BEFORE, Some(said(2, 2, MemberChange::Joined(user("bob")))));
+        assert_eq!(asked_of(&old, &moved.sayings), None, "another one is known");
+    }
+
+    #[test]
+    fn a_node_of_this_version_says_itself_that_its_last_member_has_moved() {
+        let moved = Moved::from(PROTO, None);
+        assert_eq!(asked_of(&id("old"), &moved.sayings), None);
+    }
+
+    const PROTO_BEFORE: u16 = PROTO_OF_LAST_MOVED - 1;
+}

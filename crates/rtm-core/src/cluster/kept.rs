@@ -206,7 +206,7 @@ fn workers_of(number: u16) -> u16 {
 
 /// The newest version of what nodes say that this code understands. Since version 2, `ProjectParcel::Placed` speaks of all
 /// messages up to one, and there is `ProjectParcel::Delivered`. Since version 3, there is `ProjectParcel::DeliverRuns`,
-/// and since version 4 `ProjectParcel::Storing`.
+/// and since version 4 `ProjectParcel::Storing`, and a node says when the last member that it had in a channel has moved away.
 pub const PROTO: u16 = 4;
 
 /// The first version that knows these parcels.
@@ -217,3 +217,6 @@ pub(crate) const PROTO_OF_RUNS: u16 = 3;
 
 /// The first version that knows that one.
 pub(crate) const PROTO_OF_STORING: u16 = 4;
+
+/// The first version that says that its last member has moved away.
+pub(crate) const PROTO_OF_LAST_MOVED: u16 = 4;
