@@ -1,7 +1,8 @@
 //! Attributes of channels, written and read on several nodes.
 
 use rtm_codec::{
-    Answer, ChannelAttributeTarget, ErrorKind, Event, GetChannelAttributes, RequestId, Revision, SetChannelAttributes,
+    AddOrUpdateChannelAttributes, Answer, ChannelAttributeTarget, ErrorKind, Event, GetChannelAttributes, RequestId,
+    Revision, SetChannelAttributes,
 };
 
 use crate::harness::*;
@@ -36,6 +37,34 @@ fn updates(world: &mut World, client: C) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+fn add(channel: &str, key: &str, value: &str, expected: Option<u64>) -> AddOrUpdateChannelAttributes {
+    let expected_revision = expected.map(Revision);
+    AddOrUpdateChannelAttributes {
+        target: ChannelAttributeTarget { channel_id: cid(channel), notify: true, expected_revision },
+        attributes: [(key.parse().unwrap(), value.into())].into(),
+    }
+}
+
+fn attributes(world: &mut World, client: C, channel: &str) -> (Vec<String>, u64) {
+    match world.call(client, GetChannelAttributes { channel_id: cid(channel), keys: None }) {
+        Ok(Answer::GetChannelAttributes(all)) => {
+            let one = |(key, attribute): (&rtm_codec::AttributeKey, &rtm_codec::ChannelAttribute)| {
+                format!("{key}={}", attribute.value)
+            };
+            (all.attributes.iter().map(one).collect(), all.revision.0)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn told_revisions(world: &mut World, client: C) -> Vec<u64> {
+    let revision = |event: Event| match event {
+        Event::AttributesUpdated { attributes, .. } => Some(attributes.revision.0),
+        _ => None,
+    };
+    world.events(client).into_iter().filter_map(revision).collect()
 }
 
 #[test]
@@ -252,4 +281,71 @@ fn what_is_kept_of_the_revisions_of_forgotten_channels_does_not_fall() {
     }
     assert_eq!(world.kept_attributes(), 0, "both are forgotten");
     assert!(!kept.is_empty() && kept.iter().all(|kept| *kept == Revision(5)), "{kept:?}");
+}
+
+#[test]
+fn attributes_are_told_to_the_members_on_all_nodes_and_read_on_any() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, bob, carol) = (world.login(0, "alice"), world.login(1, "bob"), world.login(2, "carol"));
+    world.join_channel(alice, &channel);
+    world.join_channel(bob, &channel);
+    let written = world.call(carol, add(&channel, "topic", "rust", None));
+    assert_eq!(written, Ok(Answer::AddOrUpdateChannelAttributes(Revision(1))));
+    assert_eq!(told_revisions(&mut world, alice), [1]);
+    assert_eq!(told_revisions(&mut world, bob), [1]);
+    world.call(alice, add(&channel, "mood", "good", Some(1))).unwrap();
+    assert_eq!(told_revisions(&mut world, bob), [2]);
+    for client in [alice, bob, carol] {
+        assert_eq!(attributes(&mut world, client, &channel), (vec!["mood=good".into(), "topic=rust".into()], 2));
+    }
+    let refused = world.call(bob, add(&channel, "topic", "lost", Some(1))).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::RevisionConflict);
+}
+
+/// Two writes are under way at once: the store lets one be first, and the other one is done over that.
+#[test]
+fn two_nodes_that_write_attributes_at_once_lose_nothing_and_no_lower_revision_is_told_after_a_higher() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, bob, carol) = (world.login(0, "alice"), world.login(1, "bob"), world.login(2, "carol"));
+    world.join_channel(carol, &channel);
+    world.is_store_held = true;
+    let first = world.request(alice, add(&channel, "a", "1", None));
+    let second = world.request(bob, add(&channel, "b", "2", None));
+    let strict = world.request(carol, add(&channel, "c", "3", Some(0)));
+    world.is_store_held = false;
+    world.advance(secs(1));
+    assert!(matches!(world.reply(alice, first), Some(Ok(_))));
+    assert!(matches!(world.reply(bob, second), Some(Ok(_))));
+    assert_eq!(world.reply(carol, strict).unwrap().as_ref().unwrap_err().kind, ErrorKind::RevisionConflict);
+    for client in [alice, bob, carol] {
+        assert_eq!(attributes(&mut world, client, &channel), (vec!["a=1".into(), "b=2".into()], 2));
+    }
+    let told = told_revisions(&mut world, carol);
+    assert!(told.is_sorted() && told.last() == Some(&2), "{told:?}");
+}
+
+/// A node without members would forget the attributes of a channel that others are in.
+#[test]
+fn attributes_stay_while_anybody_is_in_the_channel_and_go_everywhere_after_it() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.join_channel(alice, &channel);
+    world.call(alice, add(&channel, "topic", "rust", None)).unwrap();
+    world.advance(secs(620));
+    assert_eq!(attributes(&mut world, bob, &channel).0, ["topic=rust"]);
+    world.leave(alice, &channel);
+    world.advance(secs(290));
+    assert_eq!(attributes(&mut world, bob, &channel).0, ["topic=rust"]);
+    world.advance(secs(20));
+    for client in [alice, bob] {
+        assert_eq!(attributes(&mut world, client, &channel).0, Vec::<String>::new());
+    }
+    let written = world.call(bob, add(&channel, "topic", "again", None));
+    assert_eq!(written, Ok(Answer::AddOrUpdateChannelAttributes(Revision(2))), "it never had that revision");
 }

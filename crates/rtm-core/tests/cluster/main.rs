@@ -4,6 +4,7 @@
 
 mod attributes;
 mod channel_attributes;
+mod channel_moves;
 mod channel_worlds;
 mod channels;
 mod claims;
