@@ -182,14 +182,27 @@ impl Nats {
     /// Asks the leader of a stream to let another server lead it.
     async fn step_down(&self, stream: &str, name: &str) {
         let order = format!("{{\"placement\":{{\"preferred\":\"{name}\"}}}}");
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
+        self.publish(&format!("PUB {subject} {}\r\n{order}", order.len()), "PONG").await;
+    }
+
+    /// Makes a stream with these subjects, in memory.
+    pub(crate) async fn make_stream(&self, name: &str, subjects: &str) {
+        let config = format!(
+            "{{\"name\":\"{name}\",\"subjects\":[\"{subjects}\"],\"retention\":\"limits\",\"storage\":\"memory\",\"num_replicas\":1}}"
+        );
+        let publish = format!("PUB $JS.API.STREAM.CREATE.{name} made {}\r\n{config}", config.len());
+        self.publish(&format!("SUB made 1\r\n{publish}"), "MSG made ").await;
+    }
+
+    /// Sends this to the first server as a client of it, and waits for a line that begins so.
+    async fn publish(&self, text: &str, begin: &str) {
         let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.servers[0].port)).await.unwrap();
         let mut connection = BufReader::new(connection);
-        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
-        let length = order.len();
-        let text = format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {length}\r\n{order}\r\nPING\r\n");
+        let text = format!("CONNECT {{\"verbose\":false}}\r\n{text}\r\nPING\r\n");
         connection.get_mut().write_all(text.as_bytes()).await.unwrap();
         let mut line = String::new();
-        while !line.starts_with("PONG") {
+        while !line.starts_with(begin) {
             line.clear();
             assert!(connection.read_line(&mut line).await.unwrap() > 0, "NATS closes the connection");
         }

@@ -67,6 +67,20 @@ async fn what_cannot_be_is_said_in_one_line() {
 
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
+async fn streams_that_are_not_the_clusters_are_named() {
+    let nats = Nats::start(1).await;
+    nats.make_stream("rtm_main_history", "orders.>").await;
+    nats.make_stream("orders", "rtm_two_mail.>").await;
+    let node = serve(&nats.urls(), 0, "node");
+    let differs =
+        ["the stream rtm_main_history is not this cluster's", "subjects is [\"orders.>\"]", "storage is Memory"];
+    says(&ends(node.clone()).await, &differs);
+    let two = [node, ["--cluster-name", "two"].map(str::to_owned).to_vec()].concat();
+    says(&ends(two).await, &["cannot make the stream rtm_two_mail: subjects overlap with an existing stream"]);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
 async fn a_node_that_cannot_join_again_says_so_and_ends() {
     let mut nodes = Nodes::start(1, 2).await;
     nodes.signal(0, "STOP");
