@@ -1,6 +1,6 @@
 //! How a node can be asked past NATS whether it is a member: at its port for clients, with TLS where that speaks it.
 
-use std::{fmt::Display, io, sync::Arc};
+use std::{fmt::Display, io, net::SocketAddr, sync::Arc};
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -73,6 +73,13 @@ impl Contact {
 /// An address as it stands in a [`Contact`].
 pub(crate) fn contact_address(address: &impl Display, is_tls: bool) -> String {
     if is_tls { format!("{WITH_TLS}{address}") } else { address.to_string() }
+}
+
+/// Whether an address of a socket means this machine to others: all addresses stand for any, and the scope of a link-local one is a
+/// number that only this machine knows.
+pub(crate) fn names_one_machine(address: &SocketAddr) -> bool {
+    let is_scoped = matches!(address, SocketAddr::V6(address) if address.scope_id() != 0);
+    !is_scoped && !address.ip().is_unspecified()
 }
 
 async fn ask(
@@ -174,6 +181,13 @@ mod tests {
             }
         });
         (address, tls, directory)
+    }
+
+    #[test]
+    fn others_are_told_no_address_that_means_nothing_to_them() {
+        let is_told = |address: &str| names_one_machine(&address.parse().unwrap());
+        assert!(["10.0.0.1:80", "127.0.0.1:80", "[2001:db8::1]:80", "[fe80::1]:80"].into_iter().all(is_told));
+        assert!(!["0.0.0.0:80", "[::]:80", "[fe80::1%2]:80"].into_iter().any(is_told));
     }
 
     #[tokio::test]

@@ -40,7 +40,11 @@ use crate::admin::{Admin, AdminListener, keys::AdminKeys};
 #[cfg(feature = "admin")]
 use crate::call_times::CallTimes;
 #[cfg(feature = "cluster")]
-use crate::cluster::{Mail, contact::contact_address, store::NodeStore};
+use crate::cluster::{
+    Mail,
+    contact::{contact_address, names_one_machine},
+    store::NodeStore,
+};
 #[cfg(feature = "rest")]
 use crate::rest::RestCounts;
 #[cfg(feature = "webhooks")]
@@ -395,7 +399,7 @@ impl ServerBuilder {
 /// Where other nodes of the cluster can ask this one whether it is a member.
 #[cfg(feature = "cluster")]
 fn asked(listeners: &[Socket]) -> Vec<String> {
-    let can_be_asked = |socket: &&Socket| !socket.has_proxy_header && !socket.address.ip().is_unspecified();
+    let can_be_asked = |socket: &&Socket| !socket.has_proxy_header && names_one_machine(&socket.address);
     listeners.iter().filter(can_be_asked).map(|socket| contact_address(&socket.address, socket.is_tls)).collect()
 }
 
