@@ -52,8 +52,8 @@ struct Pending {
     origin: Origin,
     /// How many things are yet to be kept, or to come somewhere.
     promises: u32,
-    /// Another node stores it, and says what comes of that.
-    is_being_stored: bool,
+    /// This node stores it, and says what comes of that.
+    stored_by: Option<NodeId>,
     result: Option<Result<Answer, Refusal>>,
 }
 
@@ -97,7 +97,7 @@ impl BackEnd {
     pub(super) fn begin(&mut self, until: Instant, origin: Origin) -> Asker {
         self.last_request += 1;
         let asker = self.asker(self.last_request);
-        self.open.insert(asker.request, Pending { origin, promises: 0, is_being_stored: false, result: None });
+        self.open.insert(asker.request, Pending { origin, promises: 0, stored_by: None, result: None });
         self.due.push_back((until, asker.request));
         asker
     }
@@ -131,11 +131,12 @@ impl BackEnd {
         self.settle_if_done(asker);
     }
 
-    /// A session has a message. Whoever does not wait for its device is answered.
-    pub(super) fn placed(&mut self, request: RequestId) {
+    /// A session on a node has a message. Whoever does not wait for its device is answered.
+    pub(super) fn placed(&mut self, from: &NodeId, request: RequestId) {
         let asker = self.asker(request.0);
+        // A node that was lost while it stored the message says nothing more: it went to another one since.
         let waits_not = |pending: &mut Pending| {
-            matches!(pending.origin, Origin::Peer { waits: false, .. }) && !pending.is_being_stored
+            matches!(pending.origin, Origin::Peer { waits: false, .. }) && pending.stored_by.as_ref() != Some(from)
         };
         if self.pending(asker).is_some_and(waits_not) {
             self.finish(asker, Ok(Answer::SendMessageToPeer(SendOutcome::Delivered)));
@@ -143,10 +144,10 @@ impl BackEnd {
     }
 
     /// Another node stores a message, since its receiver is not there.
-    pub(super) fn stores(&mut self, request: RequestId) {
+    pub(super) fn stores(&mut self, from: &NodeId, request: RequestId) {
         let asker = self.asker(request.0);
         if let Some(pending) = self.pending(asker) {
-            pending.is_being_stored = true;
+            pending.stored_by = Some(from.clone());
         }
     }
 
@@ -255,3 +256,23 @@ const BACK_END: [u8; 8] = *b"back end";
 const LATE: &str = "the message may not be everywhere, or not kept in the history";
 /// The highest number that JavaScript has without rounding.
 const MOST_EXACT: u64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{arena::Arena, cluster::NodeName};
+
+    #[test]
+    fn a_message_that_a_lost_node_was_to_store_is_taken_when_another_one_has_it() {
+        let [lost, other] = ["lost", "other"].map(|name| NodeId { name: NodeName::new(name).unwrap(), incarnation: 1 });
+        let mut back_end = BackEnd::new(Arena::<SessionKey, ()>::new().insert(()));
+        let to = UserId::new("bob").unwrap();
+        let origin = Origin::Peer { id: HttpId(1), to, waits: false, stores: true };
+        let request = back_end.begin(Instant::now(), origin).request;
+        back_end.stores(&lost, request);
+        back_end.placed(&lost, request);
+        assert!(!back_end.has_settled(), "it says what comes of that");
+        back_end.placed(&other, request);
+        assert!(back_end.has_settled());
+    }
+}

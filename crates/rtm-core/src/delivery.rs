@@ -362,7 +362,7 @@ impl Core {
         }
         if is_of_back_end {
             let placed: Vec<_> = lane.placed(unanswered_from..=n).collect();
-            placed.into_iter().for_each(|request| self.hub.back_end.placed(request));
+            placed.into_iter().for_each(|request| self.hub.back_end.placed(from, request));
         }
         self.go_on_with_lane(now, key, to);
     }

@@ -72,7 +72,7 @@ impl Core {
             }
             ProjectParcel::Storing { session, request } => {
                 if self.hub.back_end.id == session {
-                    self.hub.back_end.stores(request);
+                    self.hub.back_end.stores(from, request);
                 }
             }
             ProjectParcel::NotHere { session, user_id, to, n } => {
