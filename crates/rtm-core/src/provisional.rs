@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rtm_codec::{ClientFrame, CloseReason, Login, Resumption, ServerFrame, UserId, Welcome, anyrtc::gateway::Caller};
+use rtm_codec::{
+    ClientFrame, CloseReason, Login, PacketRef, Resumption, ServerFrame, UserId, Welcome, anyrtc::gateway::Caller,
+    native::ClientCodec,
+};
 
 use super::{ConnId, Core, Now, Outgoing, auth::is_same_secret, login::Entrant, timer::Due};
 
@@ -25,6 +28,7 @@ struct Provisional {
     login: Option<Box<Login>>,
     /// What came meanwhile, for the session.
     held: Vec<ClientFrame>,
+    held_bytes: usize,
 }
 
 impl ProvisionalLogins {
@@ -54,6 +58,32 @@ impl ProvisionalLogins {
     }
 }
 
+impl Provisional {
+    /// Keeps a call for the session, if there is room for it.
+    fn hold(&mut self, frame: ClientFrame) -> bool {
+        self.held_bytes += bytes(&frame);
+        let has_room = self.held.len() < HELD && self.held_bytes <= HELD_BYTES;
+        if has_room {
+            self.held.push(frame);
+        }
+        has_room
+    }
+}
+
+/// How long a call is, as the native wire has it.
+fn bytes(frame: &ClientFrame) -> usize {
+    let (mut codec, mut bytes) = (ClientCodec::new(), 0);
+    codec.encode(frame);
+    codec.drain(|packet| {
+        bytes += match packet {
+            PacketRef::Binary(packet) => packet.len(),
+            PacketRef::Text(packet) => packet.len(),
+        }
+    });
+    // What the codec refuses is longer than a packet may be.
+    if codec.take_frame().is_some() { usize::MAX } else { bytes }
+}
+
 impl Core {
     /// Tells a client that its user has logged in elsewhere.
     pub(super) fn tell_ousted(&mut self, now: Now, entrant: Entrant) {
@@ -71,7 +101,9 @@ impl Core {
             limits: None,
         };
         self.hub.send(conn, ServerFrame::Welcome(Box::new(welcome)));
-        self.provisional.open.insert(conn, Provisional { user_id, login: Some(Box::new(login)), held: Vec::new() });
+        self.provisional
+            .open
+            .insert(conn, Provisional { user_id, login: Some(Box::new(login)), held: Vec::new(), held_bytes: 0 });
         self.hub.timers.push(now.instant + DECIDED_WITHIN, Due::Login(conn));
     }
 
@@ -84,9 +116,8 @@ impl Core {
                 self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout));
             }
             ClientFrame::Request { .. } | ClientFrame::BadRequest { .. } => {
-                match self.provisional.open.get_mut(&conn).filter(|provisional| provisional.held.len() < HELD) {
-                    Some(provisional) => provisional.held.push(frame),
-                    None => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
+                if !self.provisional.open.get_mut(&conn).is_some_and(|provisional| provisional.hold(frame)) {
+                    self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
                 }
             }
             ClientFrame::Login(_) => self.hub.close(now, conn, Outgoing::Close(CloseReason::ProtocolError)),
@@ -133,3 +164,5 @@ const DECIDED_WITHIN: Duration = Duration::from_secs(2);
 const MOST: usize = 1024;
 /// What one may ask for meanwhile: an SDK joins its channels, of which it may have 20.
 const HELD: usize = 64;
+/// How much of it: as much as two of the longest messages.
+const HELD_BYTES: usize = 64 * 1024;

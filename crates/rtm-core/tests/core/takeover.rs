@@ -123,6 +123,22 @@ fn a_vendor_client_that_was_put_out_while_away_is_told_once() {
 }
 
 #[test]
+fn what_a_vendor_client_asks_for_before_it_is_told_takes_little_memory() {
+    let mut world = World::new();
+    let phone = world.login_with(from("phone", vendor_login_of("alice")));
+    world.cut(phone);
+    world.login_with(from("tablet", vendor_login_of("alice")));
+    let again = world.login_with(from("phone", vendor_login_of("alice")));
+    let long = "x".repeat(30_000);
+    for id in 1..=2 {
+        world.request(again, to_peer(id, "bob", &long));
+        assert_eq!(world.closed(again), None);
+    }
+    world.request(again, to_peer(3, "bob", &long));
+    assert_eq!(world.closed(again), Some(CloseReason::RemoteLogin));
+}
+
+#[test]
 fn a_vendor_client_whose_application_logs_in_puts_out_the_one_that_put_it_out() {
     let mut world = World::new();
     let phone = world.login_with(from("phone", vendor_login_of("alice")));
