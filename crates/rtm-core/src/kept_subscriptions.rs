@@ -114,6 +114,12 @@ impl KeptSubscriptions {
     /// A call waits until the store has done the one before. `false` if too many wait.
     pub(super) fn wait(&mut self, subscriber: &Subscriber, call: Call) -> bool {
         let calls = &mut self.writing.entry(subscriber.clone()).or_default().calls;
+        if matches!(call.change, Change::RemoveOlder) {
+            // Nobody would make this call again, and the last one does what those before it would have done.
+            calls.retain(|waiting| !matches!(waiting.change, Change::RemoveOlder));
+            calls.push_back(call);
+            return true;
+        }
         let has_room = calls.len() < WAITING_CALLS;
         if has_room {
             calls.push_back(call);

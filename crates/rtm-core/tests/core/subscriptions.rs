@@ -138,6 +138,20 @@ fn a_login_after_a_logout_that_was_not_heard_ends_those_that_it_does_not_ask_for
 }
 
 #[test]
+fn a_login_after_a_logout_that_was_not_heard_ends_them_however_many_calls_wait_for_the_store() {
+    let mut world = World::new();
+    let (alice, _bob) = alice_watches(&mut world);
+    world.cut(alice);
+    let again = world.login_vendor("alice");
+    world.hold_store();
+    let calls: Vec<_> = (0..100).map(|_| world.request(again, to(&["dave"]))).collect();
+    application_logs_in(&mut world);
+    world.release_store();
+    assert!(calls.iter().any(|call| world.reply(again, *call).unwrap().is_err()), "not all of them had room");
+    assert_eq!(subscribed(&mut world, again), ["dave"]);
+}
+
+#[test]
 fn what_the_application_asked_for_before_the_fetch_stays_also_while_the_store_is_behind() {
     let mut world = World::new();
     let (alice, _bob) = alice_watches(&mut world);
