@@ -195,7 +195,7 @@ impl Socket {
         if let (Some(gate), ServerFrame::Welcome(welcome)) = (&mut self.gate, answer) {
             gate.set_user(&welcome.user_id);
         }
-        let Some(visitor) = handed.visitor.take() else { return };
+        let Some(mut visitor) = handed.visitor.take() else { return };
         if let ServerFrame::Welcome(welcome) = answer {
             debug!(
                 target: CONNECTIONS,
@@ -213,9 +213,17 @@ impl Socket {
             let took = instant().saturating_duration_since(visitor.since);
             handed.project.login_answered(handed.conn, handed.wire, took, welcomed);
         }
-        if let ServerFrame::Refused(refusal) = answer {
-            let user_id = visitor.user.as_ref().map(UserId::as_str);
-            login_refused(&self.shared, &self.guest, Some(&handed.project), user_id, refusal);
+        match answer {
+            ServerFrame::Refused(refusal) => {
+                let user_id = visitor.user.as_ref().map(UserId::as_str);
+                login_refused(&self.shared, &self.guest, Some(&handed.project), user_id, refusal);
+            }
+            // Without a ticket it has no session: this login is answered, and may yet be refused.
+            ServerFrame::Welcome(welcome) if welcome.ticket.is_none() => {
+                visitor.user = Some(welcome.user_id.clone());
+                handed.visitor = Some(visitor);
+            }
+            _ => {}
         }
     }
 }
