@@ -222,7 +222,7 @@ def chart_holds_together(name, values, of_kind):
         said = config_check({key: value.replace("/etc/rtm-", f"{folder}/rtm-") for key, value in environment.items()}, text)
     check(APP_ID in said and CERTIFICATE not in said.replace(f'app_id = "{CERTIFICATE}"', ""), f"{name}: {said}")
     seconds = [int(environment[key].removesuffix("s")) for key in ("RTM_DRAIN_DELAY", "RTM_DRAIN_TIME")]
-    check(pod["terminationGracePeriodSeconds"] >= sum(seconds) + 15, f"{name}: a server is killed before it has sent its clients away")
+    check(pod["terminationGracePeriodSeconds"] >= sum(seconds) + 25, f"{name}: a server is killed before it has sent its clients away")
 
 
 def files(folder):

@@ -8,7 +8,7 @@ mod exporter;
 #[cfg(not(feature = "otlp"))]
 mod off;
 #[cfg(feature = "otlp")]
-mod spans;
+pub(crate) mod spans;
 
 #[cfg(all(not(feature = "otlp"), feature = "rest"))]
 pub(crate) use off::Span;

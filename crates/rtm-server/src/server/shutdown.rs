@@ -163,12 +163,23 @@ const CLOSE_WAIT: Duration = Duration::from_secs(3);
 /// How long the end of a log waits until what an earlier run left is read, and how often it looks.
 const LOG_WAIT: Duration = Duration::from_secs(5);
 const LOG_LOOK: Duration = Duration::from_millis(10);
-/// What a shutdown takes at most beyond the times of the configuration: until clients have confirmed, and the store is done.
-const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
+/// What a shutdown takes at most beyond the times of the configuration: until clients have confirmed, logs and webhooks have
+/// ended, the store is done, and the last traces are sent.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(25);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(feature = "otlp", feature = "webhooks"))]
+    #[test]
+    fn a_supervisor_is_told_a_time_in_which_all_parts_of_a_shutdown_end() {
+        let of_all = crate::webhooks::endpoints::STOP_WITHIN + 2 * CLOSE_WAIT + crate::traces::spans::CLOSE_WITHIN;
+        let alone = LOG_WAIT;
+        let in_cluster = CLOSE_WAIT;
+        let store = Duration::from_secs(5);
+        assert!(of_all + alone.max(in_cluster) + store <= SHUTDOWN_MARGIN);
+    }
 
     #[test]
     fn clients_are_sent_away_at_the_rate_that_is_set_and_in_a_cluster_in_half_of_the_time() {

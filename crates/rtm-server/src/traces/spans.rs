@@ -170,4 +170,4 @@ impl fmt::Debug for Span {
 }
 
 /// How long the last spans may take.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(5);

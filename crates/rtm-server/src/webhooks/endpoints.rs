@@ -102,4 +102,4 @@ impl Endpoints {
 }
 
 /// How long endpoints may take to keep where they are, and to answer what is on its way.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(2);
