@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Admin,
     access::Caller,
-    answers::{ApiError, Checked, List, rfc3339},
+    answers::{ApiError, Checked, LAST, List, rfc3339},
     calls::Part,
     config::AdminRole,
 };
@@ -101,9 +101,15 @@ pub(super) async fn ban(
         (Some("forever"), None) => None,
         (Some(until), None) => Some(read_time("until", until)?),
         (None, Some(time)) => {
-            let until = humantime::parse_duration(&time).ok().and_then(|time| now.checked_add(time));
             let wrong = || ApiError::bad_request(format!("for: {time:?} is not a time: write 10m, 24h or 7d"));
-            Some(until.ok_or_else(wrong)?)
+            let until = match humantime::parse_duration(&time) {
+                Ok(time) => now.checked_add(time).filter(|until| *until <= UNIX_EPOCH + LAST),
+                Err(humantime::DurationError::NumberOverflow) => None,
+                Err(_) => return Err(wrong()),
+            };
+            let too_long =
+                || ApiError::bad_request(format!("for: {time:?} ends after the year 9999: write until forever"));
+            Some(until.ok_or_else(too_long)?)
         }
         _ => return Err(ApiError::bad_request("say either until or for")),
     };

@@ -184,7 +184,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may be: a message in which everything is escaped, and room for the rest.
 pub(super) const BODY_BYTES: usize = 256 * 1024;
 /// The end of the year 9999.
-const LAST: Duration = Duration::from_secs(253_402_300_799);
+pub(super) const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 #[cfg(test)]
 mod tests {

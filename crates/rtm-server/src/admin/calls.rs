@@ -3,6 +3,7 @@
 use std::{
     fs::Metadata,
     net::{Ipv4Addr, Ipv6Addr},
+    num::NonZeroUsize,
     path::Path,
     sync::Arc,
     time::SystemTime,
@@ -37,14 +38,14 @@ use crate::{
 /// Which part of a list is wanted.
 #[derive(Debug, Deserialize)]
 pub(super) struct Part {
-    pub(super) limit: Option<usize>,
+    pub(super) limit: Option<NonZeroUsize>,
     pub(super) cursor: Option<String>,
 }
 
 impl Part {
     /// How many items at most.
     pub(super) fn limit(&self) -> usize {
-        self.limit.unwrap_or(100).clamp(1, 1000)
+        self.limit.map_or(100, NonZeroUsize::get).min(1000)
     }
 
     /// The number that the cursor stands for, if there is one.
@@ -124,7 +125,7 @@ pub(super) struct CertificateAnswer {
 /// Which settings are wanted.
 #[derive(Debug, Deserialize)]
 pub(super) struct SettingFilter {
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     cursor: Option<String>,
     /// Only keys that begin so.
     prefix: Option<String>,

@@ -1,6 +1,6 @@
 //! The call of the API that reads the log of events: as pages, waited for if need be, or as a stream.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -36,7 +36,7 @@ pub(super) struct Wanted {
     user_id: Option<String>,
     channel_id: Option<String>,
     types: Option<String>,
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     wait: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn read(
     if is_stream {
         return Ok(stream(reader, log, leave, place).into_response());
     }
-    let limit = wanted.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
+    let limit = wanted.limit.map_or(LIMIT, NonZeroUsize::get).min(LIMIT);
     let page = tokio::select! {
         page = reader.next(limit, Instant::now() + wait) => page.map_err(|refusal| unreadable(&refusal))?,
         () = leave.ends() => return Err(ApiError::unauthorized("this key does not let you read these events any more")),

@@ -2,6 +2,7 @@
 //! written down.
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -63,7 +64,7 @@ pub(super) struct SendRequest {
 /// Which messages of a history are wanted.
 #[derive(Debug, Deserialize)]
 pub(super) struct HistoryPart {
-    limit: Option<u32>,
+    limit: Option<NonZeroU32>,
     cursor: Option<String>,
     from: Option<String>,
     until: Option<String>,
@@ -218,7 +219,7 @@ impl HistoryPart {
             from_ts: at("from", &self.from)?.unwrap_or(0),
             until_ts: at("until", &self.until)?.unwrap_or_else(|| unix_ms(SystemTime::now() + A_DAY)),
             offset: 0,
-            limit: self.limit.unwrap_or(100).clamp(1, 100),
+            limit: self.limit.map_or(100, NonZeroU32::get).min(100),
             newest_first: self.newest_first,
         };
         if let Some(Passed { ts, seen, until_ts }) = passed {

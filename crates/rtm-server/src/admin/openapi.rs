@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::schema::{
     Field,
-    Kind::{Any, Decimal, Flag, Items, Map as Names, Number, Object, Text, Texts, Time},
+    Kind::{Any, Count, Decimal, Flag, Items, Map as Names, Number, Object, Text, Texts, Time},
     example, list, object, required,
 };
 #[cfg(feature = "webhooks")]
@@ -101,7 +101,7 @@ calls! {
     get "/server" calls::server, "server", Read, "The server: version, connections, whether it is ready",
         (&[]), (&[]), Answer::One(SERVER);
     get "/config" calls::config, "config", Read, "The configuration that the server goes by, and where each value comes from; without secrets",
-        (&[("limit?", Number), ("cursor?", Text), ("prefix?", Text), ("set?", Flag)]), (&[]),
+        (&[("limit?", Count), ("cursor?", Text), ("prefix?", Text), ("set?", Flag)]), (&[]),
         Answer::List(&[("key", Text), ("value", Text), ("source", Text), ("from?", Text), ("reload", Flag), ("about", Text)]);
     get "/certificates" calls::certificates, "certificates", Read, "The TLS certificates of all listeners", (&[]), (&[]),
         Answer::List(&[("listener", Text), ("file", Text), ("names", Texts), ("valid_from?", Time), ("valid_until?", Time), ("days_left?", Number), ("fault?", Text)]);
@@ -127,22 +127,22 @@ calls! {
         (&[]), (&[("limits", Names)]), Answer::List(LIMIT);
     get "/projects/{app_id}/sessions" users::sessions, "sessions", Read,
         "The sessions, in a cluster of all nodes; with sort the first ones of that order, and no cursor",
-        (&[("limit?", Number), ("cursor?", Text), ("state?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text), ("sort?", Text)]),
+        (&[("limit?", Count), ("cursor?", Text), ("state?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text), ("sort?", Text)]),
         (&[]), Answer::List(SESSION);
     get "/projects/{app_id}/closed" users::closed, "closed", Read, "The last connections that ended, newest first, with the reason",
-        (&[("limit?", Number), ("cursor?", Text), ("reason?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text)]), (&[]),
+        (&[("limit?", Count), ("cursor?", Text), ("reason?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text)]), (&[]),
         Answer::List(&[("number", Number), ("node?", Text), ("user_id?", Text), ("address?", Text), ("wire", Text), ("connected_since", Time), ("ended", Time), ("reason", Text)]);
     get "/projects/{app_id}/bans" actions::restrictions, "bans", Read, "Who is banned or has revoked tokens", (PAGE), (&[]),
         Answer::List(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
     get "/projects/{app_id}/events" events::read, "events", Read, "What happened, from the event log; as server-sent events where these are asked for",
-        (&[("after?", Number), ("live?", Flag), ("user_id?", Text), ("channel_id?", Text), ("types?", Text), ("limit?", Number), ("wait?", Text)]), (&[]),
+        (&[("after?", Number), ("live?", Flag), ("user_id?", Text), ("channel_id?", Text), ("types?", Text), ("limit?", Count), ("wait?", Text)]), (&[]),
         Answer::One(&[("events", Items(&[("seq", Number), ("type", Text), ("time", Time), ("app_id", Text), ("epoch", Text), ("data", Any)])), ("epoch", Text), ("next", Number)]);
     #[cfg(feature = "webhooks")]
     get "/projects/{app_id}/webhooks" webhooks::list, "webhooks", Read, "The webhooks, and how far each is", (&[]), (&[]),
         Answer::List(&[("name", Text), ("node?", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("pending", Number), ("lag_ms", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
     #[cfg(feature = "webhooks")]
     post "/projects/{app_id}/webhooks/{name}/replay" webhooks::replay, "replay_webhook", Operate, "Tells a webhook events once more",
-        (&[]), (&[("after?", Number), ("time?", Time)]), Answer::One(&[("after", Number)]);
+        (&[]), (&[("after?", Number), ("time?", Time)]), Answer::One(&[("after", Number), ("settled", Number), ("paused", Flag)]);
     #[cfg(feature = "webhooks")]
     post "/projects/{app_id}/webhooks/{name}/test" webhooks::test, "test_webhook", Operate,
         "Sends a webhook an event of the type webhook.test, and says what became of it",
@@ -256,9 +256,9 @@ const REFUSALS: &[(&str, &str)] = &[
     ("429", "It is done too often"),
     ("503", "The server or its store cannot do it now"),
 ];
-const PAGE: &[Field] = &[("limit?", Number), ("cursor?", Text)];
+const PAGE: &[Field] = &[("limit?", Count), ("cursor?", Text)];
 const HISTORY: &[Field] = &[
-    ("limit?", Number),
+    ("limit?", Count),
     ("cursor?", Text),
     ("from?", Time),
     ("until?", Time),
@@ -266,7 +266,7 @@ const HISTORY: &[Field] = &[
     ("newest_first?", Flag),
 ];
 const CHANNEL_HISTORY: &[Field] =
-    &[("limit?", Number), ("cursor?", Text), ("from?", Time), ("until?", Time), ("newest_first?", Flag)];
+    &[("limit?", Count), ("cursor?", Text), ("from?", Time), ("until?", Time), ("newest_first?", Flag)];
 const LIMIT: &[Field] =
     &[("call", Text), ("node?", Text), ("limit", Text), ("configured", Text), ("source", Text), ("from?", Text)];
 const LEVEL: &[Field] = &[("level", Text)];

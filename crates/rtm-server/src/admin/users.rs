@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -90,7 +91,7 @@ pub(super) struct UserAnswer {
 /// What part of the sessions is wanted.
 #[derive(Debug, Deserialize)]
 pub(super) struct SessionFilter {
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     cursor: Option<String>,
     /// Only users in this state.
     state: Option<String>,
@@ -107,7 +108,7 @@ pub(super) struct SessionFilter {
 /// What part of the connections that have ended is wanted.
 #[derive(Debug, Deserialize)]
 pub(super) struct ClosedFilter {
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     cursor: Option<String>,
     /// Only those that ended for this reason.
     reason: Option<String>,

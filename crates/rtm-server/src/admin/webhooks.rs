@@ -83,6 +83,10 @@ pub(super) struct AttemptAnswer {
 #[derive(Debug, Serialize)]
 pub(super) struct ReplayAnswer {
     after: u64,
+    /// Up to here the endpoint has its events: those between the two come again.
+    settled: u64,
+    /// They wait until the webhook is enabled.
+    paused: bool,
 }
 
 pub(super) async fn list(
@@ -105,7 +109,8 @@ pub(super) async fn replay(
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
     check_is_here(&webhook)?;
-    let settled = webhook.status().settled_to;
+    let status = webhook.status();
+    let settled = status.settled_to;
     let after = match from {
         From { after: Some(after), time: None } if after > settled => {
             let what = format!("after is not behind {settled}, up to which the endpoint has its events");
@@ -114,6 +119,9 @@ pub(super) async fn replay(
         From { after: Some(after), time: None } => after,
         From { after: None, time: Some(time) } => {
             let time = read_time("time", &time)?;
+            if time > SystemTime::now() {
+                return Err(ApiError::bad_request("time is in the future: nothing has happened since"));
+            }
             let ms = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
             let before = number_before(&project, ms.try_into().unwrap_or(u64::MAX)).await;
             // What it has yet to get it gets anyway.
@@ -123,7 +131,7 @@ pub(super) async fn replay(
     };
     webhook.order(Order::Replay { after });
     admin.audit.record(&caller, "replay_webhook", format!("{app_id}/{name} after {after}"));
-    Ok(Json(ReplayAnswer { after }))
+    Ok(Json(ReplayAnswer { after, settled, paused: status.health == Some(Health::Paused) }))
 }
 
 /// Sends an endpoint an event that means nothing, and says what became of it.

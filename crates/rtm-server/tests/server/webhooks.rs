@@ -712,6 +712,8 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     // What it has yet to get cannot be passed over.
     let (status, answer) = call("POST", "/one/replay", r#"{"after":1000000}"#).await;
     assert_eq!((status, answer["error"]["code"].as_str()), (400, Some("invalid_argument")), "{answer}");
+    let (status, answer) = call("POST", "/one/replay", r#"{"time":"2999-01-01T00:00:00Z"}"#).await;
+    assert!(status == 400 && answer["error"]["message"].as_str().unwrap().contains("in the future"), "{answer}");
     let (_, list) = call("GET", "", "").await;
     let item = &list["items"][0];
     assert_eq!((&item["name"], item["last_failure"]["what"].as_str()), (&json!("one"), Some("410 Gone")));
@@ -758,8 +760,10 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     assert_eq!(count(&endpoint), 1);
     assert!(!endpoint.got().iter().any(|got| got.is_replay));
     let before = endpoint.got().len();
+    let (_, list) = call("GET", "", "").await;
+    let settled = &list["items"][0]["settled"];
     let answer = call("POST", "/one/replay", &format!(r#"{{"after":{}}}"#, first - 1)).await;
-    assert_eq!(answer, (200, json!({ "after": first - 1 })));
+    assert_eq!(answer, (200, json!({ "after": first - 1, "settled": settled, "paused": false })));
     endpoint.until("the events again", |endpoint| count(endpoint) == 2).await;
     // Under the same numbers, so that only the header tells a receiver to take them again.
     let again = endpoint.got()[before..]

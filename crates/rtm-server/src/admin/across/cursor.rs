@@ -1,6 +1,6 @@
 //! How far a list of several nodes has been read, and which part of it each is asked for.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use rtm_core::cluster::NodeName;
 
@@ -44,8 +44,8 @@ pub(super) fn take_cursor(query: &mut Vec<(String, String)>) -> Result<Option<Cu
 /// How many items are wanted: what each node makes of it too.
 pub(super) fn limit(query: &[(String, String)]) -> Result<usize, ApiError> {
     let Some((_, value)) = query.iter().find(|(name, _)| name == LIMIT) else { return Ok(100) };
-    let value: usize = value.parse().map_err(|_| ApiError::bad_request("limit is a number"))?;
-    Ok(value.clamp(1, 1000))
+    let value: NonZeroUsize = value.parse().map_err(|_| ApiError::bad_request("limit is not a number from 1 on"))?;
+    Ok(value.get().min(1000))
 }
 
 /// The query for a node's part of a list.

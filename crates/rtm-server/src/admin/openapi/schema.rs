@@ -10,6 +10,8 @@ pub(super) enum Kind {
     Text,
     Time,
     Number,
+    /// A number from 1 on.
+    Count,
     Flag,
     /// A number with a fraction.
     Decimal,
@@ -29,6 +31,7 @@ impl Kind {
             Self::Text => json!({ "type": kind("string") }),
             Self::Time => json!({ "type": kind("string"), "format": "date-time" }),
             Self::Number => json!({ "type": kind("integer"), "minimum": 0 }),
+            Self::Count => json!({ "type": kind("integer"), "minimum": 1 }),
             Self::Decimal => json!({ "type": kind("number"), "minimum": 0 }),
             Self::Flag => json!({ "type": kind("boolean") }),
             Self::Texts => json!({ "type": kind("array"), "items": { "type": "string" } }),

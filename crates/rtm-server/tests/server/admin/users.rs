@@ -155,6 +155,14 @@ async fn bans_and_revoked_tokens_survive_a_restart() {
     assert_eq!(call(admin, &operate, "POST", &path, body).await.0, 200);
     let path = format!("/projects/{APP}/revoke-tokens");
     assert_eq!(call(admin, &operate, "POST", &path, body).await.0, 200);
+    // Until then nobody could log in, also with a token that is made meanwhile.
+    let (status, answer) = call(admin, &operate, "POST", &path, r#"{"issued_before":"2999-01-01T00:00:00Z"}"#).await;
+    assert!(status == 400 && answer["error"]["message"].as_str().unwrap().contains("in the future"), "{answer}");
+    for time in ["9000y", "1000000000000y"] {
+        let path = format!("/projects/{APP}/users/dave/ban");
+        let (status, answer) = call(admin, &operate, "PUT", &path, &format!(r#"{{"for":"{time}"}}"#)).await;
+        assert!(status == 400 && answer["error"]["message"].as_str().unwrap().contains("forever"), "{answer}");
+    }
     server.shutdown().await;
 
     let (server, admin) = start().await;
@@ -321,7 +329,9 @@ async fn an_operator_writes_to_users_and_channels_and_reads_histories() {
     assert_eq!(call(admin, &operate, "POST", &path, body).await.1["done"], true);
     let path = |user: &str| format!("/projects/{APP}/users/{user}/messages");
     let body = r#"{"from":"support","text":"later","offline":true,"history":true}"#;
-    assert_eq!(call(admin, &operate, "POST", &path("carol"), body).await.1["outcome"], "offline");
+    assert_eq!(call(admin, &operate, "POST", &path("carol"), body).await.1["outcome"], "stored");
+    let unstored = r#"{"from":"support","text":"now or never"}"#;
+    assert_eq!(call(admin, &operate, "POST", &path("carol"), unstored).await.1["outcome"], "offline");
     assert_eq!(call(admin, &read, "POST", &path("carol"), body).await.0, 403);
     for body in [r#"{"from":"support","text":""}"#, r#"{"from":"","text":"x"}"#, r#"{"text":"x"}"#] {
         assert_eq!(call(admin, &operate, "POST", &path("carol"), body).await.0, 400, "{body}");
