@@ -279,7 +279,7 @@ impl fmt::Display for ErrorKind {
             Self::InvalidArgument => "an argument is not valid",
             Self::Rejected => "the server rejected the call",
             Self::Timeout => "no answer in time",
-            Self::TooOften => "rate limit reached",
+            Self::TooOften => "limit reached",
             Self::NotLoggedIn => "the user is not logged in",
             Self::InvalidAppId => "this server does not know the App ID",
             Self::InvalidToken => "the token is not valid for this user and project",

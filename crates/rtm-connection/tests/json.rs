@@ -115,7 +115,7 @@ fn what_was_lost() {
     );
     is(
         &RtmEvent::restore_failed(Restored::Channel(room()), RtmError::new(ErrorKind::TooOften, Family::JoinChannel)),
-        r#"{"type":"RestoreFailed","what":{"channel":"room"},"error":{"code":7,"message":"rate limit reached (code 7)"}}"#,
+        r#"{"type":"RestoreFailed","what":{"channel":"room"},"error":{"code":7,"message":"limit reached (code 7)"}}"#,
     );
     is(
         &RtmEvent::restore_failed(Restored::Subscriptions, RtmError::new(ErrorKind::Failure, Family::PeerSubscription)),
