@@ -36,7 +36,7 @@ pub enum BuildError {
         length: usize,
     },
     /// The life is shorter than a second or longer than [`MAX_TTL`].
-    #[error("a token is valid for 1 second to 24 hours, not {ttl:?}")]
+    #[error("a token is valid for 1 second to 24 hours, not {}", shown(.ttl))]
     Ttl {
         /// The life that was asked for.
         ttl: Duration,
@@ -122,6 +122,14 @@ impl<'a> Builder<'a> {
             }
             Version::V007 => v007::build(self.app_id, self.certificate, self.uid, self.salt, issued_at, ttl),
         })
+    }
+}
+
+/// A life in seconds, as far as it is whole.
+fn shown(ttl: &Duration) -> String {
+    match ttl.subsec_nanos() {
+        0 => format!("{} s", ttl.as_secs()),
+        _ => format!("{ttl:?}"),
     }
 }
 

@@ -73,7 +73,9 @@ impl<'de> Deserialize<'de> for Time {
             text_or(deserializer, "a time in quotes with its unit: \"500ms\", \"10s\", \"5m\", \"24h\" or \"7d\"")?;
         match humantime::parse_duration(&text) {
             Ok(time) if time <= MAX_TIME => Ok(Self(time)),
-            Ok(_) => Err(de::Error::custom(format!("{text:?} is longer than a year"))),
+            Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
+                Err(de::Error::custom(format!("{text:?} is longer than a year")))
+            }
             Err(_) => Err(de::Error::custom(format!("{text:?} is not a time: write 500ms, 10s, 5m, 24h or 7d"))),
         }
     }
@@ -163,10 +165,13 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<usize, E> {
-                let size = UNITS.into_iter().find_map(|(unit, bytes)| {
-                    text.strip_suffix(unit)?.trim().parse::<usize>().ok()?.checked_mul(bytes)
+                let parts = UNITS.into_iter().find_map(|(unit, bytes)| {
+                    let digits = text.strip_suffix(unit)?.trim();
+                    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some((digits, bytes))
                 });
-                size.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                let (digits, bytes) = parts.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))?;
+                let size = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(bytes));
+                size.ok_or_else(|| E::custom(format!("{text:?} is too large")))
             }
         }
 

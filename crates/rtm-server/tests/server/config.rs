@@ -299,3 +299,16 @@ async fn at_a_name_it_listens_at_all_its_addresses_with_one_port() {
         }
     }
 }
+
+#[test]
+fn a_size_or_a_time_beyond_all_bounds_is_told_so() {
+    for (line, said) in [
+        ("max_memory = \"99999999999GiB\"", "is too large"),
+        ("max_memory = \"99999999999999999999MiB\"", "is too large"),
+        ("max_memory = \"muchMiB\"", "a size in bytes"),
+        ("login_timeout = \"1000000000000y\"", "is longer than a year"),
+    ] {
+        let error = ServerConfig::from_toml_str(line).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
