@@ -45,6 +45,7 @@ pub(crate) struct TopArgs {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let Args { listener, format, app_id, call } = args;
+    call.check()?;
     let app_id = project_of(&call, app_id)?;
     if let Call::NewKey { name, role, project } = call {
         return new_key(name, role, &project);

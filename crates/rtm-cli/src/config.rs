@@ -43,13 +43,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             let (config, unknown) = serve::read(file.as_deref())?;
             // What the check warns of is written to the log.
             log_in(LogFormat::Text, "warn")?;
+            serve::warn(&config, &unknown, false);
             serve::check(&config)?;
             if config.projects.is_empty() {
                 output::note(format_args!("rtm: there is no project here: rtm serve needs --project too"));
             }
-            unknown.iter().for_each(|variable| {
-                output::note(format_args!("rtm: {}, and is ignored", serve::is_no_setting(variable)));
-            });
             "the configuration is valid\n".to_owned()
         }
         What::Diff(File { file }) => difference(&serve::read(file.as_deref())?.0),
@@ -163,7 +161,8 @@ a file looks.
 - A secret may be in a file: `RTM_PROJECT__0__CERTIFICATES_FILE=/run/secrets/certificates`. This is so for `certificates`, `sha256`, `secret_sha256`, the
   `headers` of `otlp`, and the `secrets` of webhooks and hooks (`RTM_PROJECT__0__WEBHOOK__0__SECRETS_FILE`). A file with several of them has one in each line. A reload reads it again.
 - `RTM_GATEWAY`, `RTM_APP_ID`, `RTM_UID`, `RTM_TOKEN`, `RTM_CERTIFICATE`, `RTM_ADMIN_URL` and `RTM_ADMIN_KEY` are for the other commands of `rtm`. `RTM_LOG` is
-  the level of the log of every command. Any other variable that begins with `RTM_` is ignored with a warning: Kubernetes sets some.
+  the level of the log of every command. Any other variable that begins with `RTM_` is ignored with a warning, which names the setting that
+  looks like it if there is one: Kubernetes sets some.
 - *Reload* says whether SIGHUP and `rtm admin reload` take another value. The others need a restart, and a reload names them in a warning.
 - Times are written as `500ms`, `10s`, `5m`, `24h` or `7d`, limits as `CALLS/TIME` or `unlimited`, sizes as bytes or `64KiB`, `4MiB`, `1GiB`.
 

@@ -1,16 +1,17 @@
 //! What all commands have in common that log in: which server, which project, who logs in, and how a run ends.
 
-use std::{convert::Infallible, path::PathBuf, pin::pin, time::Duration};
+use std::{convert::Infallible, error::Error as _, path::PathBuf, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 use futures::FutureExt as _;
-use rtm_client::{Client, ClientBuilder, ConnectionState, ErrorKind, Events, RtmEvent, UserId, Wire};
+use rtm_client::{Client, ClientBuilder, ConnectionState, ErrorKind, Events, RtmError, RtmEvent, UserId, Wire};
 use rtm_codec::AppId;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep},
 };
+use tokio_rustls::rustls::{self, CertificateError};
 
 use crate::{
     exit::WrongArgument,
@@ -160,7 +161,8 @@ impl User {
             let Err(error) = client.login(&self.uid, self.token.as_deref()).await else { return Ok(()) };
             let pause = error.retry_after().unwrap_or(PAUSE);
             if error.kind() != ErrorKind::TooOften || Instant::now() + pause >= deadline {
-                let cannot = || format!("{} cannot log in at {}", self.uid, self.project.gateway.join(", "));
+                let hint = if is_not_trusted(&error) { " (--ca FILE names a certificate to trust)" } else { "" };
+                let cannot = || format!("{} cannot log in at {}{hint}", self.uid, self.project.gateway.join(", "));
                 return Err(error).with_context(cannot);
             }
             sleep(pause).await;
@@ -211,6 +213,18 @@ pub(crate) fn goes_on(event: &RtmEvent) -> anyhow::Result<()> {
         RtmEvent::TokenNeeded { error, .. } => anyhow::bail!("a new token is required: {error}"),
         _ => Ok(()),
     }
+}
+
+/// Whether nobody who is trusted has signed the server's certificate.
+fn is_not_trusted(error: &RtmError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    let Some(rustls::Error::InvalidCertificate(fault)) = source else { return false };
+    matches!(
+        fault,
+        CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    )
 }
 
 /// One of several texts, after whose commas there may be spaces.

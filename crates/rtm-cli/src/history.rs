@@ -1,18 +1,15 @@
 //! `rtm history`: the messages that were sent to be kept.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, SystemTime},
-};
+use std::{collections::VecDeque, time::SystemTime};
 
 use anyhow::Context as _;
 use rtm_client::{ChannelId, Client, History, HistoryQuery, StoredMessage, UserId};
 
 use crate::{
     connect::User,
-    exit::WrongArgument,
     output::{self, Format},
     readable::{self, Timed},
+    values::{in_order, moment},
 };
 
 /// Print messages of a channel's history, or those that --uid and another user sent each other, oldest first.
@@ -51,12 +48,7 @@ struct Conversation {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    if let (Some(since), Some(until)) = (args.since, args.until)
-        && since >= until
-    {
-        let what = "--until is not later than --since, so nothing is between them: 2h ago is before 1h ago";
-        return Err(WrongArgument(what.to_owned()).into());
-    }
+    in_order(args.since, args.until)?;
     args.user.act(async |client| args.print(client).await).await
 }
 
@@ -105,28 +97,4 @@ pub(crate) async fn last(history: &mut History, messages: usize) -> anyhow::Resu
         }
     }
     Ok(last)
-}
-
-/// A moment, or how long ago it was.
-fn moment(text: &str) -> Result<SystemTime, String> {
-    if let Ok(time) = humantime::parse_rfc3339_weak(text) {
-        return Ok(time);
-    }
-    let ago: Duration = humantime::parse_duration(text)
-        .map_err(|_| "it is neither a time like 2030-01-31T12:00:00Z nor a duration like 90m".to_owned())?;
-    SystemTime::now().checked_sub(ago).ok_or_else(|| "it is too long ago".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_said_as_such_or_as_how_long_ago() {
-        assert_eq!(moment("1970-01-01T00:01:00Z"), Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(60)));
-        let ago = moment("90m").unwrap().elapsed().unwrap();
-        assert!((5400..5460).contains(&ago.as_secs()), "{ago:?}");
-        assert!(moment("yesterday").is_err());
-        assert!(moment("1000000000000y").is_err());
-    }
 }

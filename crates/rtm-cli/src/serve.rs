@@ -110,12 +110,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         _ => LogFormat::Text,
     });
     let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?.with_default(LEVEL);
-    for variable in unknown {
-        tracing::warn!("{}, and is ignored", is_no_setting(&variable));
-    }
-    if !config.admin.keys.is_empty() && config.admin.listen.is_empty() && !sockets.has_admin() {
-        tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");
-    }
+    warn(&config, &unknown, sockets.has_admin());
     run_in_runtime(serve(args, config, log, sockets))
 }
 
@@ -147,10 +142,20 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<Str
 }
 
 /// What is said of variables that look like settings and are none.
-pub(crate) fn is_no_setting(variable: &str) -> String {
+fn is_no_setting(variable: &str) -> String {
     match ServerConfig::nearest_variable(variable) {
         Some(nearest) => format!("{variable} is not a setting (did you mean {nearest}?)"),
         None => format!("{variable} is not a setting"),
+    }
+}
+
+/// Writes to the log what a configuration says in vain.
+pub(crate) fn warn(config: &ServerConfig, unknown: &[String], has_admin_socket: bool) {
+    for variable in unknown {
+        tracing::warn!("{}, and is ignored", is_no_setting(variable));
+    }
+    if !config.admin.keys.is_empty() && config.admin.listen.is_empty() && !has_admin_socket {
+        tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");
     }
 }
 
@@ -161,15 +166,21 @@ fn no_settings(variables: &[String]) -> String {
 
 /// Checks what reading a configuration leaves open: the level of the log, and the files that it names.
 pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
-    if let Some(level) = &config.log.level {
-        read_filter(level).map_err(|error| anyhow::anyhow!("log.level = {level:?} is not a log level: {error}"))?;
-    }
+    check_level(config)?;
     config.tls.as_ref().map(|tls| tls.check("tls")).transpose()?;
     config.admin.tls.as_ref().map(|tls| tls.check("admin.tls")).transpose()?;
     config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
     config.hooks.iter().try_for_each(HookConfig::check_files)?;
     config.otlp.as_ref().map(OtlpConfig::check_files).transpose()?;
     Ok(())
+}
+
+fn check_level(config: &ServerConfig) -> anyhow::Result<()> {
+    let Some(level) = &config.log.level else { return Ok(()) };
+    read_filter(level).map(drop).map_err(|error| match config.source("log.level") {
+        ConfigSource::Environment(variable) => anyhow::anyhow!("{variable}={level:?} is not a log level: {error}"),
+        _ => anyhow::anyhow!("log.level = {level:?} is not a log level: {error}"),
+    })
 }
 
 async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: Sockets) -> anyhow::Result<()> {
@@ -385,11 +396,11 @@ impl Args {
         {
             config.log.level = Some(level);
             config.set_source("log.level", ConfigSource::Environment("RTM_LOG".to_owned()));
-        } else if let Some(level) = &config.log.level {
-            read_filter(level).map_err(|error| anyhow::anyhow!("log.level: {error}"))?;
         }
+        check_level(&config)?;
         config.check().map_err(|error| match config.source(error.key()) {
             ConfigSource::Flag(flag) => WrongArgument(format!("{error} ({flag})")).into(),
+            ConfigSource::Environment(variable) => anyhow::Error::new(error).context(variable),
             _ => anyhow::Error::new(error),
         })?;
         match &self.config {

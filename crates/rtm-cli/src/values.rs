@@ -1,6 +1,10 @@
 //! Values of options that several commands have, and how a wrong one is told: with the form that is wanted.
 
-use std::{ops::RangeInclusive, path::Path, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, bail};
 use tokio_rustls::rustls::{
@@ -8,9 +12,44 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
+use crate::exit::WrongArgument;
+
 /// A time, as `10s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "it is not a time: write 500ms, 10s, 5m or 24h".to_owned())
+    humantime::parse_duration(text).map_err(|error| match error {
+        humantime::DurationError::NumberOverflow => "it is too long".to_owned(),
+        _ => "it is not a time: write 500ms, 10s, 5m or 24h".to_owned(),
+    })
+}
+
+/// A moment, or how long ago it was.
+pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
+    if let Ok(time) = humantime::parse_rfc3339_weak(text) {
+        return Ok(time);
+    }
+    let ago = humantime::parse_duration(text)
+        .map_err(|_| "it is neither a time like 2030-01-31T12:00:00Z nor a duration like 90m".to_owned())?;
+    let time = SystemTime::now().checked_sub(ago).filter(|time| *time >= SystemTime::UNIX_EPOCH);
+    time.ok_or_else(|| "it is too long ago".to_owned())
+}
+
+/// A moment as RFC 3339 writes it, or this word.
+pub(crate) fn moment_or(word: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |text| match humantime::parse_rfc3339(text) {
+        Err(_) if text != word => Err(format!("it is neither a time like 2030-01-31T12:00:00Z nor the word {word}")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// Refuses what begins when it is over.
+pub(crate) fn in_order(since: Option<SystemTime>, until: Option<SystemTime>) -> Result<(), WrongArgument> {
+    match (since, until) {
+        (Some(since), Some(until)) if since >= until => {
+            let what = "--until is not later than --since, so nothing is between them: 2h ago is before 1h ago";
+            Err(WrongArgument(what.to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A time that somebody else reads.
@@ -83,6 +122,16 @@ const LOGIN_TIMES: RangeInclusive<Duration> = Duration::from_millis(100)..=Durat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_said_as_such_or_as_how_long_ago() {
+        assert_eq!(moment("1970-01-01T00:01:00Z"), Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(60)));
+        let ago = moment("90m").unwrap().elapsed().unwrap();
+        assert!((5400..5460).contains(&ago.as_secs()), "{ago:?}");
+        assert!(moment("yesterday").is_err());
+        assert!(moment("1000y").is_err());
+        assert!(moment("1000000000000y").is_err());
+    }
 
     #[test]
     fn a_login_has_a_tenth_of_a_second_to_an_hour() {

@@ -149,9 +149,11 @@ fn advised(error: io::Error) -> io::Error {
     let advice = match cause {
         Error::InvalidMessage(_) => "the server does not speak TLS: use http:// or ws://",
         // The name of its issuer may be that of another certificate that is trusted.
-        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "nobody who is trusted has signed the server's certificate: trust the certificate of its CA too"
-        }
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => "nobody who is trusted has signed the server's certificate: trust the certificate of its CA too",
         Error::InvalidCertificate(CertificateError::Other(other))
             if format!("{other:?}").contains("CaUsedAsEndEntity") =>
         {

@@ -1,12 +1,17 @@
 //! The calls of `rtm admin`, and the request that is sent for each.
 
+use std::time::SystemTime;
+
 use clap::{ArgGroup, builder::NonEmptyStringValueParser};
 use hyper::Method;
 use rtm_server::{AdminRole, AppId};
 use serde_json::{Map, Value, json};
 
 use super::{events, top};
-use crate::values::duration_text;
+use crate::{
+    exit::WrongArgument,
+    values::{duration_text, in_order, moment, moment_or},
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Call {
@@ -105,7 +110,7 @@ pub(super) enum Call {
         #[arg(long, value_name = "TIME", value_parser = duration_text)]
         r#for: Option<String>,
         /// Until when: 2030-01-31T12:00:00Z, or forever.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = moment_or("forever"))]
         until: Option<String>,
     },
     /// Let a banned user log in again.
@@ -122,7 +127,7 @@ pub(super) enum Call {
         #[arg(long)]
         all: bool,
         /// The time: 2030-01-31T12:00:00Z, or now. An earlier one than before takes back what was revoked since.
-        #[arg(long, value_name = "TIME", default_value = "now")]
+        #[arg(long, value_name = "TIME", default_value = "now", value_parser = moment_or("now"))]
         issued_before: String,
     },
     /// Have the server make a token with which a user logs in. Who has the certificate can do without: rtm token.
@@ -220,9 +225,9 @@ pub(super) enum Call {
     ReplayWebhook {
         #[command(flatten)]
         webhook: Webhook,
-        /// Those since this time: 2030-01-31T12:00:00Z.
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
+        /// Those since this time: 2030-01-31T12:00:00Z, or how long ago: 90m, 24h.
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        since: Option<SystemTime>,
         /// Those behind this number.
         #[arg(long, value_name = "SEQ")]
         after: Option<u64>,
@@ -279,12 +284,12 @@ pub(super) struct Part {
 pub(super) struct HistoryPart {
     #[command(flatten)]
     part: Part,
-    /// Only messages from this time on: 2030-01-31T12:00:00Z.
-    #[arg(long = "since", value_name = "TIME")]
-    since: Option<String>,
+    /// Only messages from this time on: 2030-01-31T12:00:00Z, or how long ago: 90m, 24h.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<SystemTime>,
     /// Only messages before this time.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<SystemTime>,
     /// The newest first.
     #[arg(long)]
     newest_first: bool,
@@ -309,6 +314,18 @@ pub(super) struct Webhook {
     /// The webhook.
     #[arg(value_name = "WEBHOOK", value_parser = NonEmptyStringValueParser::new())]
     name: String,
+}
+
+impl Call {
+    /// Checks what options say together.
+    pub(super) fn check(&self) -> Result<(), WrongArgument> {
+        match self {
+            Self::History { history, .. } | Self::ChannelHistory { history, .. } => {
+                in_order(history.since, history.until)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What to send for a call.
@@ -375,7 +392,7 @@ pub(super) fn request(call: &Call, app_id: &str) -> (Method, String, Option<Valu
         Call::ReplayWebhook { webhook: named, since, after } => {
             let body = match after {
                 Some(after) => json!({ "after": after }),
-                None => json!({ "time": since }),
+                None => json!({ "time": since.map(rfc3339) }),
             };
             (Method::POST, webhook(named, "/replay"), Some(body))
         }
@@ -441,9 +458,14 @@ pub(super) fn more(filters: &[(&str, &Option<String>)]) -> String {
 impl HistoryPart {
     fn query(&self) -> String {
         let Self { part, since, until, newest_first } = self;
-        let times = more(&[("from", since), ("until", until)]);
+        let times = more(&[("from", &since.map(rfc3339)), ("until", &until.map(rfc3339))]);
         format!("{}{times}&newest_first={newest_first}", query(part))
     }
+}
+
+/// A time as the server reads it.
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// A text as a part of a path or a query.

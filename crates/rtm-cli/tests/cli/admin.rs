@@ -251,7 +251,7 @@ impl Steered {
 }
 
 #[test]
-fn an_admin_listener_with_tls_is_reached_with_its_certificate() {
+fn listeners_with_tls_are_reached_with_their_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let [certificate, key, ca] = ["cert.pem", "key.pem", "junk.pem"].map(|name| folder.path().join(name));
@@ -259,7 +259,8 @@ fn an_admin_listener_with_tls_is_reached_with_its_certificate() {
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     fs::write(&ca, "junk").unwrap();
     let [certificate, key, junk] = [certificate, key, ca].map(|path| path.to_str().unwrap().to_owned());
-    let tls = format!("admin.tls.certificate = {certificate:?}\nadmin.tls.key = {key:?}");
+    let tls = |at: &str| format!("{at}.certificate = {certificate:?}\n{at}.key = {key:?}\n");
+    let tls = tls("admin.tls") + &tls("tls");
     let world = Steered::start(folder, "https", &tls, "");
     let (status, text, error) = world.admin(&["server", "--ca", &certificate]);
     assert!(status == Some(0) && text.contains("ready=true"), "{text}{error}");
@@ -267,6 +268,13 @@ fn an_admin_listener_with_tls_is_reached_with_its_certificate() {
     assert!(status == Some(0) && text.contains(APP_ID), "{text}{error}");
     let (status, _, error) = world.admin(&["server"]);
     assert!(status == Some(1) && error.contains("--ca"), "{error}");
+    for wire in ["native", "vendor"] {
+        let gateway = world.gateway.replace("http:", "https:");
+        let send = ["send", "--gateway", &gateway, "--wire", wire, "--app-id", APP_ID, "--uid", "alice"];
+        let output = rtm(&[&send[..], &["--to", "bob", "hi"]].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains("--ca FILE names a certificate"), "{error}");
+    }
     let (status, _, error) = world.admin(&["server", "--ca", &junk]);
     assert!(status == Some(1) && error.contains("junk.pem"), "{error}");
     let (status, _, error) = admin(&world.url.replace("https", "http"), &world.key, &["server"]);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{APP_ID, rtm};
+use crate::support::{APP_ID, CERTIFICATE, rtm};
 
 fn run(args: &[&str]) -> (Option<i32>, String) {
     let output = rtm(args);
@@ -29,6 +29,36 @@ fn a_wrong_time_is_named_with_the_form_that_is_wanted() {
         let named = format!("invalid value '{value}' for '{option} <");
         assert!(error.contains(&named) && error.contains("it is not a time"), "{error}");
         assert!(code == Some(2) && error.contains("write 500ms, 10s"), "{error}");
+    }
+}
+
+#[test]
+fn a_time_or_a_number_for_an_operator_is_checked_before_a_server_is_asked() {
+    let admin = ["admin", "--url", "http://127.0.0.1:1", "--key", "x", "--app-id", APP_ID];
+    for (args, named) in [
+        (&["bans", "--limit", "0"][..], "'0' for '--limit <"),
+        (&["bans", "--limit", "1001"], "'1001' for '--limit <"),
+        (&["audit", "--limit", "0"], "'0' for '--limit <"),
+        (&["history", "alice", "--since", "soon"], "'soon' for '--since <"),
+        (&["history", "alice", "--since", "1h", "--until", "2h"], "--until is not later than --since"),
+        (&["channel-history", "room", "--until", "soon"], "'soon' for '--until <"),
+        (&["channel-history", "room", "--since", "1h", "--until", "2h"], "--until is not later than --since"),
+        (&["replay-webhook", "one", "--since", "soon"], "'soon' for '--since <"),
+        (&["ban", "alice", "--until", "never"], "'never' for '--until <"),
+        (&["ban", "alice", "--for", "1000000000000y"], "it is too long"),
+        (&["revoke-tokens", "alice", "--issued-before", "soon"], "'soon' for '--issued-before <"),
+    ] {
+        let (code, error) = run(&[&admin, args].concat());
+        assert!(code == Some(2) && error.contains(named), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn a_life_of_a_token_that_is_wrong_is_told_in_seconds() {
+    let token = ["token", "--app-id", APP_ID, "--certificate", CERTIFICATE, "--uid", "alice"];
+    for (ttl, said) in [("0s", "not 0 s"), ("30h", "not 108000 s"), ("1000000000000y", "it is too long")] {
+        let (code, error) = run(&[&token[..], &["--ttl", ttl]].concat());
+        assert!(code == Some(2) && error.contains(said), "{error}");
     }
 }
 

@@ -104,7 +104,7 @@ fn other_variables_are_named_and_do_no_harm() {
     ];
     let (code, _, stderr) = with(&variables, &["config", "check"]);
     assert_eq!(code, Some(0), "{stderr}");
-    let named: Vec<_> = stderr.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    let named: Vec<_> = warnings(&stderr).iter().filter_map(|said| said.split(' ').nth(1)).collect();
     let wanted = [
         "RTM_DATA_DIR_FILE",
         "RTM_PORT",
@@ -115,6 +115,61 @@ fn other_variables_are_named_and_do_no_harm() {
     assert_eq!(named, wanted);
     let (code, _, stderr) = with(&variables, &["serve", "--check-config"]);
     assert!(code == Some(0) && stderr.contains("WARN") && stderr.contains("RTM_PORT is not a setting"), "{stderr}");
+}
+
+#[test]
+fn a_variable_that_looks_like_a_setting_is_named_with_that() {
+    for (mistyped, meant) in [
+        ("RTM_LISTEM", Some("RTM_LISTEN")),
+        ("RTM_DATADIR", Some("RTM_DATA_DIR")),
+        ("RTM_PROJECT__7__APPID", Some("RTM_PROJECT__7__APP_ID")),
+        ("RTM_PORT", None),
+    ] {
+        let (_, _, stderr) = with(&[(mistyped, "x")], &["config", "check"]);
+        assert_eq!(stderr.contains("did you mean"), meant.is_some(), "{stderr}");
+        assert!(meant.is_none_or(|meant| stderr.contains(&format!("did you mean {meant}?"))), "{stderr}");
+    }
+}
+
+/// What the log says, without when.
+fn warnings(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter_map(|line| line.split_once(" WARN ").map(|(_, what)| what)).collect()
+}
+
+#[test]
+fn both_checks_of_a_configuration_say_the_same() {
+    let key = format!("[[admin.key]]\nname = \"root\"\nrole = \"read\"\nsha256 = \"{}\"\n", "0".repeat(64));
+    let project = format!("[[project]]\napp_id = \"{APP_ID}\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rtm.toml");
+    let file = path.to_str().unwrap();
+    for (text, variable, said) in [
+        (format!("{key}{project}"), ("RTM_LISTEM", "x"), vec!["RTM_LISTEM", "keys for the admin API"]),
+        (
+            format!("log.level = \"loud\"\n{project}"),
+            ("RTM_DRAIN_RATE", "7"),
+            vec!["log.level = \"loud\" is not a log"],
+        ),
+        (project.clone(), ("RTM_LOG__LEVEL", "loud"), vec!["RTM_LOG__LEVEL=\"loud\" is not a log level"]),
+        (project.clone(), ("RTM_DRAIN_RATE", "fast"), vec!["the environment is not a valid", "RTM_DRAIN_RATE"]),
+        (
+            format!("drain_rate = \"fast\"\n{project}"),
+            ("RTM_WORKERS", "1"),
+            vec!["rtm.toml is not a valid", "drain_rate"],
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        let [check, serve] = [&["config", "check", file][..], &["serve", "--check-config", "--config", file]]
+            .map(|args| with(&[variable], args));
+        for (code, _, stderr) in [&check, &serve] {
+            assert_eq!(*code, check.0, "{stderr}");
+            assert!(said.iter().all(|said| stderr.contains(said)), "{stderr}");
+        }
+        match check.0 {
+            Some(0) => assert_eq!(warnings(&check.2), warnings(&serve.2)),
+            _ => assert_eq!(check.2, serve.2),
+        }
+    }
 }
 
 #[test]
