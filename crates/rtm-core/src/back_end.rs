@@ -263,6 +263,7 @@ mod tests {
     use crate::{arena::Arena, cluster::NodeName};
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test begins somewhere")]
     fn a_message_that_a_lost_node_was_to_store_is_taken_when_another_one_has_it() {
         let [lost, other] = ["lost", "other"].map(|name| NodeId { name: NodeName::new(name).unwrap(), incarnation: 1 });
         let mut back_end = BackEnd::new(Arena::<SessionKey, ()>::new().insert(()));

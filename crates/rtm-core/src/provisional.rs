@@ -116,7 +116,8 @@ impl Core {
                 self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout));
             }
             ClientFrame::Request { .. } | ClientFrame::BadRequest { .. } => {
-                if !self.provisional.open.get_mut(&conn).is_some_and(|provisional| provisional.hold(frame)) {
+                let provisional = self.provisional.open.get_mut(&conn);
+                if !provisional.is_some_and(|provisional| provisional.hold(frame)) {
                     self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
                 }
             }
