@@ -272,7 +272,7 @@ pub(super) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Part {
-    /// How many items at most, up to 1000.
+    /// How many items at most, up to 1000; of a history up to 100.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     /// Where to go on: what the last answer said.
