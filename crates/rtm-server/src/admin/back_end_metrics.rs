@@ -10,7 +10,7 @@ use super::{
 };
 use crate::gate::ANSWERS;
 #[cfg(feature = "webhooks")]
-use crate::webhooks::worker::{ANSWERS as TAKEN, Webhook};
+use crate::webhooks::{delivery::ANSWERS as TAKEN, worker::Webhook};
 
 impl Admin {
     /// What back ends were told, and what they were asked.

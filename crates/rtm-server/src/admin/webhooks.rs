@@ -23,8 +23,9 @@ use crate::{
     events::number_before,
     project::Project,
     webhooks::{
-        deliveries::Health,
-        worker::{Attempt, Order, Tried, Webhook},
+        delivery::Health,
+        status::{Attempt, Tried},
+        worker::{Order, Webhook},
     },
 };
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
-use super::{config::WebhookFormat, deliveries::Event};
+use super::{config::WebhookFormat, delivery::Event};
 use crate::events::{data, time};
 
 /// How the events of a project are written for an endpoint.

@@ -1,14 +1,14 @@
 //! The task of one endpoint: it reads the log of events, sends what the machine says, and keeps how far that came.
 
+mod place;
+
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use rtm_core::{EventAnswer, EventPage, EventTypes, Latencies, store::AcceptedEvents};
+use rtm_core::{EventAnswer, EventPage, EventTypes, store::AcceptedEvents};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -16,85 +16,24 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use self::place::{Start, claim, wait_for_home};
+#[cfg(feature = "admin")]
+use super::status::Tried;
 use super::{
     body::{Body, Writer},
     caller::{Caller, Try},
     client::Reply,
     config::WebhookConfig,
-    deliveries::{Answer, Batching, Deliveries, Delivery, Event, Health},
+    deliveries::{Batching, Deliveries},
+    delivery::{Answer, Delivery, Event, Health, said},
+    status::{Attempt, WebhookStatus},
 };
 use crate::{
-    events::{EventReader, last_number, log_epoch},
+    events::{EventReader, log_epoch},
     project::{Project, now as clocks},
     random::random_bytes,
     traces::Traces,
 };
-
-/// How an endpoint is, for those who look.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WebhookStatus {
-    pub(crate) health: Option<Health>,
-    /// This node tells it as soon as the one before cannot have anything on its way any more.
-    pub(crate) is_awaited: bool,
-    /// The endpoint has all events up to this one.
-    pub(crate) settled_to: u64,
-    /// The log was read up to this one.
-    pub(crate) read_to: u64,
-    /// How many events it took since the start, and how many requests failed.
-    pub(crate) taken: u64,
-    pub(crate) failures: u64,
-    /// The last requests, oldest first.
-    pub(crate) attempts: VecDeque<Attempt>,
-    /// When a request failed last, and how.
-    pub(crate) last_failure: Option<(SystemTime, String)>,
-    /// How many requests there were, by what was answered ([`Answer::place`]).
-    pub(crate) answers: [u64; ANSWERS.len()],
-    /// How long they took, in microseconds.
-    pub(crate) took: Latencies,
-    /// How many events wait to be taken, as far as the log was read, and when the oldest of them happened, in milliseconds since
-    /// the Unix epoch.
-    pub(crate) pending: (usize, Option<u64>),
-}
-
-impl WebhookStatus {
-    /// Remembers a request, and forgets the oldest for it.
-    fn note(&mut self, attempt: Attempt) {
-        if self.attempts.len() >= ATTEMPTS {
-            self.attempts.pop_front();
-        }
-        self.attempts.push_back(attempt);
-    }
-}
-
-/// What came of a request.
-#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks at all of it"))]
-#[derive(Debug, Clone)]
-pub(crate) struct Attempt {
-    pub(crate) time: SystemTime,
-    /// Which try it was of these events, from 1 on.
-    pub(crate) number: u32,
-    /// The first and the last of its events; 0 of a test.
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) events: usize,
-    pub(crate) is_taken: bool,
-    /// The status, if there was an answer.
-    pub(crate) status: Option<u16>,
-    /// What was said, or what went wrong, in a line.
-    pub(crate) what: String,
-    pub(crate) took: Duration,
-}
-
-/// What an endpoint made of a request that an operator had it sent.
-#[cfg(feature = "admin")]
-#[derive(Debug)]
-pub(crate) struct Tried {
-    /// Whether it was taken.
-    pub(crate) is_taken: bool,
-    /// What it said, or what went wrong, in a line.
-    pub(crate) what: String,
-    pub(crate) took: Duration,
-}
 
 /// An endpoint at work.
 #[derive(Debug)]
@@ -406,7 +345,7 @@ impl Worker {
                 }
                 None => Err("the events cannot be written".to_owned()),
             };
-            let answer = called.as_ref().map_or(Answer::Failed, answer);
+            let answer = called.as_ref().map_or(Answer::Failed, Answer::of);
             let attempt = Attempt {
                 time: SystemTime::now(),
                 number: attempt.saturating_add(1),
@@ -556,104 +495,6 @@ impl Drop for Pages {
     }
 }
 
-/// Has the store know where a new endpoint begins: with what happens from now on, whichever node tells it, and however much later.
-/// `false` when it is to stop.
-async fn claim(webhook: &Webhook, project: &Arc<Project>, orders: &mut mpsc::UnboundedReceiver<Order>) -> bool {
-    let name = webhook.cursor();
-    let mut last = None;
-    loop {
-        let from = project.event_cursor(&name);
-        if from.revision.0 > 0 {
-            return true;
-        }
-        if last.is_none() {
-            last = last_number(project).await.ok();
-        }
-        if let Some(last) = last
-            && project.may_write()
-            && let Some(Ok(_)) = project.move_event_cursor(&name, from, last, false).await
-        {
-            // By this node, or by one that has the endpoint too.
-            continue;
-        }
-        tokio::select! {
-            order = orders.recv() => if matches!(order, Some(Order::Stop) | None) {
-                return false;
-            },
-            () = sleep(KEEP_EVERY) => {}
-        }
-    }
-}
-
-/// Where an endpoint goes on.
-struct Start {
-    /// What the store has of it.
-    kept: (u64, bool),
-    /// What it has of the events behind that.
-    taken_ahead: Vec<(u64, u64)>,
-    is_paused: bool,
-}
-
-/// Waits until this node is the one that tells the endpoint, and the one before it cannot have anything on its way any more.
-/// `None` when it is to stop.
-async fn wait_for_home(
-    webhook: &Webhook,
-    project: &Arc<Project>,
-    orders: &mut mpsc::UnboundedReceiver<Order>,
-) -> Option<Start> {
-    let (cursor, timeout) = (webhook.cursor(), webhook.config.target.timeout);
-    // Whoever is alone waits for nobody.
-    let (mut since, mut was_away) = (None, project.is_one_of_several());
-    // What an operator wants of it meanwhile.
-    #[cfg_attr(not(feature = "admin"), expect(unused_mut, reason = "nobody can pause it"))]
-    let mut is_paused = None;
-    loop {
-        let is_home = project.may_write() && project.is_home_of(&cursor);
-        webhook.tell(|status| status.is_awaited = is_home);
-        let kept = match is_home {
-            true => {
-                let since = *since.get_or_insert_with(Instant::now);
-                if !was_away || Instant::now() >= since + timeout + KEEP_EVERY * 2 {
-                    Some(first(webhook, project).await)
-                } else {
-                    take_new(&cursor, project).await.map(|kept| (kept, Vec::new()))
-                }
-            }
-            false => {
-                (since, was_away) = (None, true);
-                None
-            }
-        };
-        if let Some((kept, taken_ahead)) = kept {
-            return Some(Start { kept, taken_ahead, is_paused: is_paused.unwrap_or(kept.1) });
-        }
-        tokio::select! {
-            order = orders.recv() => match order {
-                Some(Order::Stop) | None => return None,
-                #[cfg(feature = "admin")]
-                Some(Order::Pause) => is_paused = Some(true),
-                #[cfg(feature = "admin")]
-                Some(Order::Enable) => is_paused = Some(false),
-                #[cfg(feature = "admin")]
-                Some(_) => {}
-            },
-            () = sleep(KEEP_EVERY) => {}
-        }
-    }
-}
-
-/// Takes an endpoint over that no node has told anything yet, as its cursor says, which is as it was first written.
-async fn take_new(cursor: &str, project: &Arc<Project>) -> Option<(u64, bool)> {
-    let from = project.event_cursor(cursor);
-    if from.revision.0 != 1 {
-        return None;
-    }
-    match project.move_event_cursor(cursor, from, from.read.0, from.is_paused).await {
-        Some(Ok(EventAnswer::Moved(taken))) => Some((taken.read.0, taken.is_paused)),
-        _ => None,
-    }
-}
-
 /// The epoch of the log, once the store gives it.
 async fn epoch(project: &Arc<Project>) -> Arc<str> {
     loop {
@@ -664,72 +505,12 @@ async fn epoch(project: &Arc<Project>) -> Arc<str> {
     }
 }
 
-/// Where an endpoint begins: where it was, or with what happens from now on; and whether it is paused; and what it has behind that.
-/// What another node has written counts too.
-async fn first(webhook: &Webhook, project: &Arc<Project>) -> ((u64, bool), Vec<(u64, u64)>) {
-    let name = webhook.cursor();
-    loop {
-        let from = project.event_cursor(&name);
-        let after = if from.revision.0 > 0 { Some(from.read.0) } else { last_number(project).await.ok() };
-        if let Some(after) = after
-            && let Some(accepted) = project.accepted_events(&name).await
-        {
-            match project.move_event_cursor(&name, from, after, from.is_paused).await {
-                Some(Ok(EventAnswer::Moved(_))) => {
-                    let is_of_cursor = accepted.cursor == from.revision;
-                    return ((after, from.is_paused), if is_of_cursor { accepted.spans } else { Vec::new() });
-                }
-                Some(Ok(_)) => continue,
-                _ => {}
-            }
-        }
-        sleep(KEEP_EVERY).await;
-    }
-}
-
-/// What an answer means to the machine.
-fn answer(reply: &Reply) -> Answer {
-    match reply.status {
-        status if status.is_success() => Answer::Taken,
-        StatusCode::GONE => Answer::Gone,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Answer::Busy(retry_after(&reply.headers)),
-        status if status.is_client_error() => Answer::Refused,
-        _ => Answer::Failed,
-    }
-}
-
-/// How long an endpoint asks to be left alone.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
-}
-
-/// An answer in a line.
-fn said(reply: &Reply) -> String {
-    let body = String::from_utf8_lossy(reply.body.as_deref().unwrap_or_default());
-    let start: String = body.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect();
-    if start.is_empty() { reply.status.to_string() } else { format!("{}: {start}", reply.status) }
-}
-
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// What comes of a request, in the order of [`Answer::place`].
-pub(crate) const ANSWERS: [&str; 5] = ["taken", "refused", "busy", "gone", "failed"];
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// How often it is kept how far an endpoint is: after a crash it gets what it got in this time once more.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(60);
-/// How many of the last requests are remembered.
-const ATTEMPTS: usize = 50;
-/// So much is shown of what an endpoint says.
-const SHOWN: usize = 200;
