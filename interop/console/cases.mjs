@@ -279,7 +279,7 @@ export const cases = {
     await page.getByLabel("Text").fill("for later");
     await page.getByLabel("Store it if the user is away").check();
     await button(page, "Send").click();
-    await notice(page, "Message: offline");
+    await notice(page, "Message: stored");
     await button(page, "Delete stored messages…").click();
     await button(page, "Delete").click();
     await notice(page, "Deleted: 1 waiting messages");
