@@ -45,6 +45,11 @@ fn every_mutation_fits_the_code() -> anyhow::Result<()> {
     let mutations = Mutation::all()?;
     ensure!(mutations.len() >= 10, "there are only {} mutations", mutations.len());
     switch::with_all(&mutations, |file| Ok(fs::read_to_string(root().join(file))?))?;
+    for test in mutations.iter().filter_map(|mutation| mutation.fails.as_deref()) {
+        let (file, name) = test.split_once("::").with_context(|| format!("{test} names no file"))?;
+        let tests = fs::read_to_string(root().join(format!("crates/rtm-core/tests/cluster/{file}.rs")))?;
+        ensure!(tests.contains(&format!("fn {name}()")), "there is no test {test}");
+    }
     Ok(())
 }
 
