@@ -163,13 +163,21 @@ impl Core {
         self.answer_ask(now, from, ask, Since { at: now.instant, conn });
     }
 
-    /// A question that was put off is answered, unless the client waits no more there, or has come in here since.
+    /// A question that was put off is answered, unless the client waits no more there, or has come in here since. Where another
+    /// client has come in, that one waits still.
     fn ask_again(&mut self, now: Now, put_off: PutOff) {
         let PutOff { from, ask, since, .. } = put_off;
         let conn = self.session_of(&ask.user_id).and_then(|key| self.hub.sessions.get(key)?.conn);
-        if since.at + CLAIMED_WITHIN > now.instant && (conn.is_none() || conn == since.conn) {
+        let waits = conn.is_none() || conn == since.conn || self.is_of_another_client(&ask);
+        if since.at + CLAIMED_WITHIN > now.instant && waits {
             self.answer_ask(now, &from, ask, since);
         }
+    }
+
+    fn is_of_another_client(&mut self, ask: &Ask) -> bool {
+        let Some(user) = self.users.find(&ask.user_id) else { return false };
+        let arrival = self.arrival(user, Visitor { instance: &ask.instance, ticket: ask.ticket });
+        matches!(arrival, Arrival::New(_) | Arrival::Overfull(_))
     }
 
     fn answer_ask(&mut self, now: Now, from: &NodeId, ask: Ask, since: Since) {

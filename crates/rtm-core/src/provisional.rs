@@ -61,7 +61,7 @@ impl ProvisionalLogins {
 impl Provisional {
     /// Keeps a call for the session, if there is room for it.
     fn hold(&mut self, frame: ClientFrame) -> bool {
-        self.held_bytes += bytes(&frame);
+        self.held_bytes = self.held_bytes.saturating_add(bytes(&frame));
         let has_room = self.held.len() < HELD && self.held_bytes <= HELD_BYTES;
         if has_room {
             self.held.push(frame);
@@ -165,5 +165,5 @@ const DECIDED_WITHIN: Duration = Duration::from_secs(2);
 const MOST: usize = 1024;
 /// What one may ask for meanwhile: an SDK joins its channels, of which it may have 20.
 const HELD: usize = 64;
-/// How much of it: as much as two of the longest messages.
-const HELD_BYTES: usize = 64 * 1024;
+/// How much of it: as much as two of the longest messages, with what goes with them.
+const HELD_BYTES: usize = 68 * 1024;

@@ -1,6 +1,6 @@
 //! Stored mail over nodes: nothing that was stored stays unread.
 
-use rtm_codec::{Answer, SendMessageToPeer, SendOutcome, Wire};
+use rtm_codec::{Answer, CloseReason, SendMessageToPeer, SendOutcome, Wire};
 use rtm_core::store::LogKey;
 
 use crate::harness::*;
@@ -308,5 +308,26 @@ fn what_a_lost_node_had_stored_and_its_sender_stores_again_is_there_once() {
         world.advance(secs(20));
         assert_eq!(world.texts(bob), ["once"], "{wire}");
         assert_eq!(world.stored(&LogKey::Stored(uid("bob"))), 0, "{wire}");
+    }
+}
+
+#[test]
+fn another_device_is_let_in_also_where_the_older_one_is_back_while_the_store_is_at_work() {
+    for returns in [false, true] {
+        let mut world = World::new(2);
+        let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+        world.cut(bob);
+        world.request(alice, stored(1, "bob", "left"));
+        world.is_store_held = true;
+        let other = world.start_login(0, other_login_of("bob"));
+        world.advance(millis(200));
+        let back = returns.then(|| world.start_resume(1, bob));
+        world.advance(millis(200));
+        world.is_store_held = false;
+        world.advance(secs(3));
+        assert!(world.welcome(other).is_some(), "the older one is back: {returns}");
+        if let Some(back) = back {
+            assert_eq!(world.closed(back), Some(CloseReason::RemoteLogin));
+        }
     }
 }

@@ -129,7 +129,7 @@ fn what_a_vendor_client_asks_for_before_it_is_told_takes_little_memory() {
     world.cut(phone);
     world.login_with(from("tablet", vendor_login_of("alice")));
     let again = world.login_with(from("phone", vendor_login_of("alice")));
-    let long = "x".repeat(30_000);
+    let long = "x".repeat(32 * 1024);
     for id in 1..=2 {
         world.request(again, to_peer(id, "bob", &long));
         assert_eq!(world.closed(again), None);

@@ -13,7 +13,8 @@ use futures::future::join_all;
 use rtm_core::store::LogKind;
 use tokio::time::Instant;
 
-use super::Failure;
+use super::{Failure, jetstream::Fault};
+use crate::cluster::requests::NoAnswer;
 
 /// Whether JetStream takes what is sent, by kind of log: each has a stream with a leader of its own.
 #[derive(Debug, Default)]
@@ -77,6 +78,15 @@ where
             outcomes.push(if is_passing && !is_overtaken { persist(message.clone()).await } else { outcome });
         }
     }
+    // A later one may have been taken without an answer, before an earlier one was.
+    let mut next = u64::MAX;
+    for outcome in outcomes.iter_mut().rev() {
+        match outcome {
+            Ok(seq) if *seq > next => *outcome = Err(Fault::from(NoAnswer::TimedOut).into()),
+            Ok(seq) => next = *seq,
+            Err(_) => {}
+        }
+    }
     outcomes
 }
 
@@ -91,8 +101,7 @@ mod tests {
 
     use tokio::time::sleep;
 
-    use super::{super::jetstream::Fault, *};
-    use crate::cluster::requests::NoAnswer;
+    use super::*;
 
     /// A stream that takes or answers nothing for a while.
     #[derive(Default)]
@@ -191,5 +200,16 @@ mod tests {
         assert_eq!(stream.most_at_once.take(), 2);
         stream.publish(&steady, &[8, 9, 10]).await;
         assert_eq!(stream.most_at_once.take(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_taken_after_a_later_one_does_not_count() {
+        let steady = Steady::default();
+        steady.note(LogKind::History, 0, true);
+        // Of the first attempts only the second one came, and no answer.
+        let attempt = |_| async { Err(Fault::from(NoAnswer::TimedOut).into()) };
+        let persist = |message: u64| async move { Ok(if message == 1 { 6 } else { 5 }) };
+        let outcomes = in_order(&[1, 2], (&steady, LogKind::History), || 0, attempt, persist).await;
+        assert!(matches!(outcomes[..], [Err(_), Ok(5)]), "{outcomes:?}");
     }
 }
