@@ -273,11 +273,11 @@ impl World {
 
     fn hand_in(&mut self, at: usize, frame: ClientFrame) {
         let socket = &mut self.sockets[at];
-        if let (Some(session), ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. }) =
-            (socket.session, &frame)
-        {
-            *self.open.entry(session).or_default().entry(*id).or_default() += 1;
-            if !self.core.is_closing(socket.conn) {
+        if let ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. } = &frame {
+            if let Some(session) = socket.session {
+                *self.open.entry(session).or_default().entry(*id).or_default() += 1;
+            }
+            if (socket.session.is_some() || socket.is_provisional) && !self.core.is_closing(socket.conn) {
                 socket.unanswered.insert(*id);
             }
         }

@@ -18,6 +18,8 @@ pub(super) struct Socket {
     pub(super) user_id: Option<UserId>,
     pub(super) session: Option<SessionId>,
     pub(super) ticket: Option<SessionTicket>,
+    /// Its login is answered, and whose session it gets is decided later: that is never said.
+    pub(super) is_provisional: bool,
     pub(super) next_request: u64,
     /// Requests of this socket without an answer.
     pub(super) unanswered: BTreeSet<RequestId>,
@@ -40,6 +42,7 @@ impl Socket {
             user_id: None,
             session: None,
             ticket: None,
+            is_provisional: false,
             next_request: 1,
             unanswered: BTreeSet::new(),
             received: 0,
@@ -104,10 +107,15 @@ impl Socket {
     fn look_at(&mut self, frame: &ServerFrame, open: &mut BTreeMap<SessionId, BTreeMap<RequestId, u64>>) {
         match frame {
             ServerFrame::Welcome(welcome) => {
-                assert!(self.session.is_none(), "a connection logs in once");
-                let ticket = welcome.ticket.expect("the core has a ticket for everybody");
-                (self.session, self.ticket) = (Some(ticket.session), Some(ticket));
+                assert!(self.session.is_none() && !self.is_provisional, "a connection logs in once");
+                match welcome.ticket {
+                    Some(ticket) => (self.session, self.ticket) = (Some(ticket.session), Some(ticket)),
+                    None => self.is_provisional = true,
+                }
                 self.user_id = Some(welcome.user_id.clone());
+            }
+            ServerFrame::Reply { id, .. } if self.is_provisional => {
+                assert!(self.unanswered.remove(id), "it was asked, and is answered once");
             }
             ServerFrame::Reply { id, .. } => {
                 let session = self.session.expect("the welcome comes first");
@@ -121,7 +129,7 @@ impl Socket {
     }
 
     fn numbered(&mut self, seq: Seq, event: &Event) {
-        assert!(self.session.is_some(), "the welcome comes first");
+        assert!(self.session.is_some() || self.is_provisional, "the welcome comes first");
         let follows = self.received == 0 || seq.0 == self.received + 1;
         assert!(follows, "event {seq:?} comes after {}", self.received);
         self.received = seq.0;
